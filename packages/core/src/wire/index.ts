@@ -1,0 +1,1 @@
+export type { Handshake, PayloadHeader, PeerMessage } from './messages.js';
