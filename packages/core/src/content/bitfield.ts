@@ -36,6 +36,22 @@ export class Bitfield {
     return field;
   }
 
+  /**
+   * Copies `words` in the layout of {@link words}. Bits at or beyond `length` are cleared.
+   * @throws RangeError unless there are exactly as many words as `length` needs
+   */
+  static fromWords(length: number, words: Uint32Array): Bitfield {
+    const field = new Bitfield(length);
+    if (words.length !== field.words.length) {
+      throw new RangeError(`bitfield of ${length} expected ${field.words.length} words, got ${words.length}`);
+    }
+    field.words.set(words);
+    const tail = length & 31;
+    if (tail !== 0) field.words[words.length - 1] = ((words[words.length - 1] as number) & (2 ** tail - 1)) >>> 0;
+    for (const word of field.words) field.#count += popcount(word);
+    return field;
+  }
+
   /** Number of pieces set. */
   get count(): number {
     return this.#count;
@@ -90,7 +106,7 @@ export class Bitfield {
 
   /** Lowest clear index at or after `from`, or -1. Skips full words. */
   firstClear(from = 0): number {
-    for (let index = from; index < this.length; ) {
+    for (let index = from; index < this.length;) {
       const word = this.words[index >>> 5] as number;
       if (word === 0xffffffff) {
         index = (index | 31) + 1;
@@ -119,4 +135,11 @@ export class Bitfield {
       throw new RangeError(`piece index expected 0..${this.length - 1}, got ${index}`);
     }
   }
+}
+
+/** Number of set bits of a 32-bit word. */
+function popcount(word: number): number {
+  let bits = word - ((word >>> 1) & 0x55555555);
+  bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -39,7 +39,10 @@ export function tryParseDigest(text: string): Digest | undefined {
  */
 export function digestFromHex(hex: string): Digest {
   if (hex.length !== 64) {
-    throw new KrakenError('digest-invalid', `invalid sha256: expected 64 characters, got ${hex.length} from ${JSON.stringify(hex.slice(0, 80))}`);
+    throw new KrakenError(
+      'digest-invalid',
+      `invalid sha256: expected 64 characters, got ${hex.length} from ${JSON.stringify(hex.slice(0, 80))}`,
+    );
   }
   if (!HEX64.test(hex)) {
     throw new KrakenError('digest-invalid', 'invalid sha256: hex: encoding/hex: invalid byte');
