@@ -1,0 +1,34 @@
+// Makes a fresh checkout runnable: installs the locked dependencies and builds, each only when needed.
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const root = new URL('../..', import.meta.url).pathname;
+
+/** Run a command in the checkout; exits with its code when it fails. */
+export function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.error) throw result.error;
+  if (result.status !== 0) process.exit(result.status ?? 1);
+}
+
+/** Install and build. Quiet when there is nothing to do. */
+export function ensureBuilt() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    console.error(`Node ${process.versions.node} is too old: version 20.19 or newer is needed.`);
+    process.exit(2);
+  }
+  const marker = join(root, 'node_modules', '.package-lock.json');
+  const lock = join(root, 'package-lock.json');
+  if (!existsSync(marker) || statSync(marker).mtimeMs < statSync(lock).mtimeMs) {
+    console.error('Installing dependencies (once) …');
+    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  build();
+}
+
+/** Compile all packages and their tests; incremental. */
+export function build() {
+  run(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-b']);
+}

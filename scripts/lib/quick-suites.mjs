@@ -1,0 +1,14 @@
+// The suites that need nothing but npm packages: what `npm test` and the first half of CI run.
+const ava = (config, ...args) => ({ command: process.execPath, args: ['node_modules/ava/entrypoints/cli.mjs', '--tap', '--config', config, ...args], tap: true });
+
+/** Unit, property, vector and fixed-seed simulation tests. */
+export const unitSuite = { name: 'unit, property, vectors, fixed seeds', ...ava('ava.config.js'), limitSeconds: 240 };
+
+/** Lint, import rules, formatting. */
+export const ruleSuites = [
+  { name: 'lint', command: process.execPath, args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'], limitSeconds: 180 },
+  { name: 'format', command: process.execPath, args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', 'packages/*/src/**/*.ts', 'packages/*/test/**/*.ts'], limitSeconds: 60 },
+  { name: 'import rules', command: process.execPath, args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'packages', '--config', '.dependency-cruiser.cjs', '--output-type', 'err', '--include-only', '^packages/[^/]+/src/'], limitSeconds: 60 },
+];
+
+export { ava };
