@@ -70,10 +70,11 @@ export class ProtoReader {
 
   /** Skips the value of the last tag, with all nested groups. */
   skip(end: number): void {
-    if (this.wireType !== WIRE_TYPE.startGroup) {
-      this.#skipValue(end);
-      return;
-    }
+    if (this.wireType === WIRE_TYPE.startGroup) this.#skipGroup(end);
+    else this.#skipValue(end);
+  }
+
+  #skipGroup(end: number): void {
     // A list, not recursion: a frame can nest 16,000 groups.
     const open = [this.field];
     while (open.length > 0) {
