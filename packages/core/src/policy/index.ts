@@ -1,0 +1,1 @@
+export { PEER_ORDERS, type PeerOrder, type PeerOrderName } from './peer-order/index.js';

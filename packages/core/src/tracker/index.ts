@@ -1,0 +1,9 @@
+export {
+  DEFAULT_ANNOUNCE_INTERVAL_MS,
+  DEFAULT_ANNOUNCE_LIMIT,
+  handOut,
+  wantsPeers,
+  type Announcer,
+} from './handout.js';
+export { DEFAULT_PEER_STORE_LIMITS, PeerStore, type PeerStoreLimits, type PeerStoreStats } from './peer-store.js';
+export { Tracker, type Announce, type TrackerOptions } from './tracker.js';

@@ -1,0 +1,224 @@
+/**
+ * Who is in which swarm: the tracker's memory. Source: spec tracker-agent-ring.md §3.3.
+ *
+ * Owns peers per info hash, bounded and expiring. An announce costs O(1), a sample O(sample). Never serves an expired
+ * peer, never decides who is handed out: that is `handout.ts`. Differs from Kraken, whose store grows without bound
+ * and serves expired peers until the next sweep.
+ */
+import type { InfoHash, PeerId, PeerInfo } from '../content/index.js';
+import type { Random } from '../random/index.js';
+import { RecencyList, type Links } from './recency-list.js';
+
+export interface PeerStoreLimits {
+  /** A peer that has not announced for so long is forgotten [peerstore.local.ttl]. Kraken: 5 h. */
+  readonly ttlMs: number;
+  /** Swarms; beyond, the one with the oldest announce goes. Guess: 100,000. */
+  readonly torrentsMax: number;
+  /** Peers of one swarm; beyond, the one that announced longest ago goes. Guess: 20,000 (swarms of 15,000 hosts are in scope). */
+  readonly peersPerTorrentMax: number;
+  /** Peers of all swarms; beyond, the one that announced longest ago goes. Guess: 1,000,000, some 400 MB. */
+  readonly peersMax: number;
+}
+
+export const DEFAULT_PEER_STORE_LIMITS: PeerStoreLimits = {
+  ttlMs: 5 * 3_600_000,
+  torrentsMax: 100_000,
+  peersPerTorrentMax: 20_000,
+  peersMax: 1_000_000,
+};
+
+/** What a call may pay for cleaning up after others: expired peers that one announce removes. */
+const EXPIRED_PER_ANNOUNCE = 8;
+/** Expired peers that one sample steps over beyond its size before it returns what it has. */
+const EXPIRED_PER_SAMPLE = 256;
+
+interface Torrent {
+  readonly infoHash: InfoHash;
+  readonly byId: Map<PeerId, Entry>;
+  /** All entries in arbitrary order, for sampling. */
+  readonly entries: Entry[];
+  readonly recency: RecencyList<Entry>;
+  readonly inStore: Links<Torrent>;
+}
+
+interface Entry {
+  peer: PeerInfo;
+  expiresAt: number;
+  /** Where in `torrent.entries`. */
+  index: number;
+  readonly torrent: Torrent;
+  readonly inTorrent: Links<Entry>;
+  readonly inStore: Links<Entry>;
+}
+
+const links = <T>(): Links<T> => ({ older: undefined, newer: undefined });
+
+/** Counts for metrics. `evicted`: removed because a limit was reached, since the start. */
+export interface PeerStoreStats {
+  readonly torrents: number;
+  readonly peers: number;
+  readonly evicted: number;
+}
+
+export class PeerStore {
+  readonly #limits: PeerStoreLimits;
+  readonly #random: Random;
+  readonly #torrents = new Map<InfoHash, Torrent>();
+  readonly #torrentRecency = new RecencyList<Torrent>((torrent) => torrent.inStore);
+  readonly #recency = new RecencyList<Entry>((entry) => entry.inStore);
+  #evicted = 0;
+
+  constructor(random: Random, limits: Partial<PeerStoreLimits> = {}) {
+    this.#limits = { ...DEFAULT_PEER_STORE_LIMITS, ...limits };
+    this.#random = random;
+  }
+
+  get stats(): PeerStoreStats {
+    return { torrents: this.#torrents.size, peers: this.#recency.size, evicted: this.#evicted };
+  }
+
+  /**
+   * Record a peer, or renew it. The peer id is the identity: address and completeness are replaced. The `origin` flag is
+   * not kept: origins are known from the origin cluster, not from what they say.
+   */
+  announce(infoHash: InfoHash, peer: PeerInfo, now: number): void {
+    this.sweep(now, EXPIRED_PER_ANNOUNCE);
+    const stored = peer.origin ? { ...peer, origin: false } : peer;
+    const torrent = this.#torrents.get(infoHash) ?? this.#addTorrent(infoHash);
+    const expiresAt = now + this.#limits.ttlMs;
+    const known = torrent.byId.get(peer.peerId);
+    if (known !== undefined) {
+      known.peer = stored;
+      known.expiresAt = expiresAt;
+      torrent.recency.touch(known);
+      this.#recency.touch(known);
+      this.#torrentRecency.touch(torrent);
+      return;
+    }
+    this.#makeRoom(torrent);
+    const entry: Entry = {
+      peer: stored,
+      expiresAt,
+      index: torrent.entries.length,
+      torrent,
+      inTorrent: links(),
+      inStore: links(),
+    };
+    torrent.entries.push(entry);
+    torrent.byId.set(peer.peerId, entry);
+    torrent.recency.append(entry);
+    this.#recency.append(entry);
+    this.#torrentRecency.touch(torrent);
+  }
+
+  /** The peer left the swarm. @returns whether it was known */
+  leave(infoHash: InfoHash, peerId: PeerId): boolean {
+    const entry = this.#torrents.get(infoHash)?.byId.get(peerId);
+    if (entry === undefined) return false;
+    this.#remove(entry);
+    return true;
+  }
+
+  /**
+   * Up to `count` distinct peers of a swarm, uniformly at random and in random order, without `except`. Fewer when the swarm
+   * is smaller; empty for an unknown one.
+   */
+  sample(infoHash: InfoHash, count: number, now: number, except?: PeerId): PeerInfo[] {
+    const torrent = this.#torrents.get(infoHash);
+    const found: PeerInfo[] = [];
+    if (torrent === undefined) return found;
+    const { entries } = torrent;
+    let expired = 0;
+    // Fisher–Yates from the front, stopped early; the array's order carries no meaning, so it may stay shuffled.
+    for (let next = 0; next < entries.length && found.length < count && expired <= EXPIRED_PER_SAMPLE;) {
+      const drawn = entries[next + this.#random.below(entries.length - next)] as Entry;
+      if (drawn.expiresAt < now) {
+        this.#remove(drawn);
+        expired++;
+        continue;
+      }
+      this.#swap(entries, next, drawn.index);
+      next++;
+      if (drawn.peer.peerId !== except) found.push(drawn.peer);
+    }
+    return found;
+  }
+
+  /** Number of peers recorded for a swarm, expired ones that were not yet swept included. */
+  size(infoHash: InfoHash): number {
+    return this.#torrents.get(infoHash)?.entries.length ?? 0;
+  }
+
+  /**
+   * Forget expired peers, at most `limit` of them, oldest first.
+   * @returns how many were removed; less than `limit` means that none is left
+   */
+  sweep(now: number, limit: number): number {
+    let removed = 0;
+    for (; removed < limit; removed++) {
+      const entry = this.#recency.oldest;
+      if (entry === undefined || entry.expiresAt >= now) break;
+      this.#remove(entry);
+    }
+    return removed;
+  }
+
+  #addTorrent(infoHash: InfoHash): Torrent {
+    if (this.#torrents.size >= this.#limits.torrentsMax) {
+      const oldest = this.#torrentRecency.oldest;
+      if (oldest !== undefined) this.#dropTorrent(oldest);
+    }
+    const torrent: Torrent = {
+      infoHash,
+      byId: new Map(),
+      entries: [],
+      recency: new RecencyList((entry) => entry.inTorrent),
+      inStore: links(),
+    };
+    this.#torrents.set(infoHash, torrent);
+    this.#torrentRecency.append(torrent);
+    return torrent;
+  }
+
+  /** Make room for one more peer of `torrent`, which stays even when it becomes empty. */
+  #makeRoom(torrent: Torrent): void {
+    if (torrent.entries.length >= this.#limits.peersPerTorrentMax) this.#evict(torrent.recency.oldest, torrent);
+    if (this.#recency.size >= this.#limits.peersMax) this.#evict(this.#recency.oldest, torrent);
+  }
+
+  #evict(entry: Entry | undefined, keep: Torrent): void {
+    if (entry === undefined) return;
+    this.#remove(entry, keep);
+    this.#evicted++;
+  }
+
+  #dropTorrent(torrent: Torrent): void {
+    this.#evicted += torrent.entries.length;
+    for (const entry of torrent.entries) this.#recency.remove(entry);
+    this.#torrentRecency.remove(torrent);
+    this.#torrents.delete(torrent.infoHash);
+  }
+
+  #remove(entry: Entry, keep?: Torrent): void {
+    const { torrent } = entry;
+    const { entries } = torrent;
+    this.#swap(entries, entry.index, entries.length - 1);
+    entries.pop();
+    torrent.byId.delete(entry.peer.peerId);
+    torrent.recency.remove(entry);
+    this.#recency.remove(entry);
+    if (entries.length === 0 && torrent !== keep) {
+      this.#torrentRecency.remove(torrent);
+      this.#torrents.delete(torrent.infoHash);
+    }
+  }
+
+  #swap(entries: Entry[], i: number, j: number): void {
+    const a = entries[i] as Entry;
+    const b = entries[j] as Entry;
+    entries[i] = b;
+    entries[j] = a;
+    b.index = i;
+    a.index = j;
+  }
+}

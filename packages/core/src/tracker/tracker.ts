@@ -1,0 +1,59 @@
+/**
+ * One tracker: the peer store and the handout together. Source: spec tracker-agent-ring.md §1.3–§1.5. Synchronous, time
+ * passed in; the origins of a blob are the caller's to find, because that takes a request.
+ *
+ * `record` first; when it says that the announcer wants peers, find the origins and ask for the `answer`.
+ */
+import type { InfoHash, PeerInfo } from '../content/index.js';
+import { PEER_ORDERS, type PeerOrderName } from '../policy/peer-order/index.js';
+import type { Random } from '../random/index.js';
+import { DEFAULT_ANNOUNCE_LIMIT, handOut, wantsPeers, type Announcer } from './handout.js';
+import { PeerStore, type PeerStoreLimits } from './peer-store.js';
+
+export interface TrackerOptions {
+  readonly random: Random;
+  /** Kraken's shipped tracker: `completeness`. */
+  readonly peerOrder?: PeerOrderName;
+  /** Peers of one answer, origins not counted. */
+  readonly announceLimit?: number;
+  readonly limits?: Partial<PeerStoreLimits>;
+}
+
+/** An announce, whatever its encoding was. */
+export interface Announce extends Announcer {
+  readonly infoHash: InfoHash;
+}
+
+export class Tracker {
+  readonly peers: PeerStore;
+  readonly #random: Random;
+  readonly #peerOrder: PeerOrderName;
+  readonly #announceLimit: number;
+
+  constructor(options: TrackerOptions) {
+    this.#random = options.random;
+    this.#peerOrder = options.peerOrder ?? 'completeness';
+    this.#announceLimit = options.announceLimit ?? DEFAULT_ANNOUNCE_LIMIT;
+    this.peers = new PeerStore(options.random, options.limits);
+  }
+
+  /** Take note of the announcer. @returns whether it wants peers */
+  record(announce: Announce, now: number): boolean {
+    if (announce.event === 'stopped') this.peers.leave(announce.infoHash, announce.peer.peerId);
+    else this.peers.announce(announce.infoHash, announce.peer, now);
+    return wantsPeers(announce);
+  }
+
+  /** The peers for an announcer that wants some, best first. */
+  answer(announce: Announce, origins: readonly PeerInfo[], now: number): PeerInfo[] {
+    const announcer = announce.peer;
+    return handOut({
+      announcer,
+      sample: this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
+      origins,
+      order: PEER_ORDERS[this.#peerOrder],
+      limit: this.#announceLimit,
+      random: this.#random,
+    });
+  }
+}
