@@ -1,1 +1,2 @@
 export { PEER_ORDERS, type PeerOrder, type PeerOrderName } from './peer-order/index.js';
+export { PIECE_CHOICES, type PieceChoice, type PieceQuestion, type RarityGroups } from './piece-choice/index.js';

@@ -7,3 +7,4 @@ export {
 } from './handout.js';
 export { DEFAULT_PEER_STORE_LIMITS, PeerStore, type PeerStoreLimits, type PeerStoreStats } from './peer-store.js';
 export { Tracker, type Announce, type TrackerOptions } from './tracker.js';
+export { Random } from '../random/index.js';

@@ -44,12 +44,15 @@ export class Tracker {
     return wantsPeers(announce);
   }
 
-  /** The peers for an announcer that wants some, best first. */
-  answer(announce: Announce, origins: readonly PeerInfo[], now: number): PeerInfo[] {
+  /**
+   * The peers for an announcer that wants some, best first.
+   * @param sample random peers of the swarm from another store than this tracker's own
+   */
+  answer(announce: Announce, origins: readonly PeerInfo[], now: number, sample?: readonly PeerInfo[]): PeerInfo[] {
     const announcer = announce.peer;
     return handOut({
       announcer,
-      sample: this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
+      sample: sample ?? this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
       origins,
       order: PEER_ORDERS[this.#peerOrder],
       limit: this.#announceLimit,
