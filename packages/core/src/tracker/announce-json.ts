@@ -1,0 +1,126 @@
+/**
+ * Announces in JSON, byte for byte as Kraken's client and tracker write them, and read as tolerantly as Go reads them.
+ * Source: spec tracker-agent-ring.md §0.1, §1.3, §1.4.
+ *
+ * Our one extension is the key `event` behind the known ones. A Go tracker drops it and records the peer once more.
+ * Differs from Go: an announce that nobody could dial (no address, no such port) is refused instead of recorded.
+ */
+import {
+  asObject,
+  digestFromHex,
+  digestHex,
+  getArray,
+  getField,
+  getInteger,
+  getObject,
+  getString,
+  idToJsonText,
+  infoHashFromJson,
+  parseDigest,
+  parseGoJson,
+  peerInfoFromJson,
+  peerInfoToJson,
+  type Digest,
+  type GoJsonObject,
+  type InfoHash,
+  type PeerInfo,
+} from '../content/index.js';
+import { KrakenError } from '../errors/index.js';
+import type { AnnounceAnswer, AnnounceRequest } from '../ports/index.js';
+
+const NS_PER_MS = 1e6;
+/** Longest host name (RFC 1035) is 253 characters. */
+const HOST_LENGTH_MAX = 255;
+const PORT_MAX = 65_535;
+
+/** What a tracker reads from the body of an announce. */
+export interface DecodedAnnounce {
+  readonly digest: Digest;
+  /** Of the body; v2 requests name theirs in the path and this one is ignored. Zeros when absent. */
+  readonly infoHash: InfoHash;
+  readonly peer: PeerInfo;
+  readonly event?: 'stopped';
+}
+
+/** The body of an announce, v1 and v2. */
+export function encodeAnnounceRequest(request: Omit<AnnounceRequest, 'namespace'>): string {
+  const { digest, infoHash, peer, event } = request;
+  const known =
+    `"name":"${digestHex(digest)}","digest":"${digest}",` +
+    `"info_hash":${idToJsonText(infoHash)},"peer":${peerInfoToJson(peer)}`;
+  return event === undefined ? `{${known}}` : `{${known},"event":"${event}"}`;
+}
+
+/**
+ * Reads the body of an announce. What follows the first value is ignored, as in Go.
+ * @throws KrakenError `request-invalid` with the texts of Kraken's tracker where it has one
+ */
+export function decodeAnnounceRequest(text: string): DecodedAnnounce {
+  const { object, digestField, infoHash, peer } = prefixed('json decode request: ', () => {
+    const decoded = asObject(parseGoJson(text, { allowTrailing: true }), 'announce');
+    return {
+      object: decoded,
+      digestField: getDigest(decoded),
+      infoHash: infoHashFromJson(getField(decoded, 'info_hash') ?? null),
+      peer: getPeer(decoded),
+    };
+  });
+  const digest = digestField ?? prefixed('get request digest: ', () => digestFromHex(getString(object, 'name')));
+  // A value that we do not know is some later version's hint, not a mistake.
+  const event = getField(object, 'event');
+  return event === 'stopped' ? { digest, infoHash, peer, event } : { digest, infoHash, peer };
+}
+
+/**
+ * The body of an answer, with the newline that Go's encoder appends.
+ * @param peers `undefined` for an announcer that gets none: `null` in JSON
+ */
+export function encodeAnnounceResponse(peers: readonly PeerInfo[] | undefined, intervalMs: number): string {
+  const list = peers === undefined ? 'null' : `[${peers.map((peer) => peerInfoToJson(peer)).join(',')}]`;
+  return `{"peers":${list},"interval":${Math.round(intervalMs * NS_PER_MS)}}\n`;
+}
+
+/**
+ * Reads an answer. Peers are as the tracker sent them (`null` entries left out): whether they can be dialled is
+ * {@link isDialable}. The interval may be 0 or negative.
+ * @throws KrakenError `request-invalid`
+ */
+export function decodeAnnounceResponse(text: string): AnnounceAnswer {
+  const object = asObject(parseGoJson(text, { allowTrailing: true }), 'announce answer');
+  const peers: PeerInfo[] = [];
+  for (const value of getArray(object, 'peers')) if (value !== null) peers.push(peerInfoFromJson(value));
+  return { peers, intervalMs: getInteger(object, 'interval') / NS_PER_MS };
+}
+
+/** Whether a peer has an address that one can try to connect to. */
+export function isDialable(peer: PeerInfo): boolean {
+  return peer.ip !== '' && peer.ip.length <= HOST_LENGTH_MAX && peer.port >= 1 && peer.port <= PORT_MAX;
+}
+
+function getDigest(object: GoJsonObject): Digest | undefined {
+  const value = getField(object, 'digest');
+  if (value === undefined) return undefined;
+  return parseDigest(getString(object, 'digest'));
+}
+
+function getPeer(object: GoJsonObject): PeerInfo {
+  if (getField(object, 'peer') === undefined) throw new KrakenError('request-invalid', 'peer is required');
+  const peer = peerInfoFromJson(getObject(object, 'peer'));
+  if (!isDialable(peer)) {
+    throw new KrakenError(
+      'request-invalid',
+      `peer expected ip of 1..${HOST_LENGTH_MAX} characters and port 1..${PORT_MAX}, ` +
+        `got ip of ${peer.ip.length} characters and port ${peer.port}`,
+    );
+  }
+  return peer;
+}
+
+function prefixed<T>(prefix: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new KrakenError('request-invalid', prefix + message, { cause: error });
+  }
+}
