@@ -3,7 +3,7 @@
  * Never buffers more than the caller allows. Source: DESIGN "HTTP"; port contract of `OpenedBlob.stream`.
  */
 import { KrakenError } from '@kraken/core/errors';
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Exchanged } from './respond.js';
 
 /** An upload that delivers nothing for this long is given up. Default of nginx (`client_body_timeout`). */
@@ -16,8 +16,7 @@ export function contentLength(req: IncomingMessage): number | undefined {
   return header === undefined ? undefined : Number(header);
 }
 
-const clientGone = (): KrakenError =>
-  new KrakenError('cancelled', 'the client closed the connection before the body ended');
+const clientGone = (): KrakenError => new KrakenError('cancelled', 'the client closed the connection');
 
 /**
  * A small body as a whole. The connection stays usable after a refusal.
@@ -66,21 +65,29 @@ export async function* bodyBytes(
   req: IncomingMessage,
   idleMs: number = UPLOAD_IDLE_MS,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let stalled = false;
+  const state = { stalled: false, waiting: true };
   const idle = setTimeout(() => {
-    stalled = true;
+    // A slow consumer is not the client's fault; the timer is armed again when the next chunk is asked for.
+    if (!state.waiting) return;
+    state.stalled = true;
     req.destroy();
   }, idleMs);
   try {
     // `for await` on the request itself would destroy the socket when the consumer stops early.
     for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+      state.waiting = false;
       yield chunk as Uint8Array;
+      state.waiting = true;
       idle.refresh();
     }
   } catch (error) {
-    throw new KrakenError('cancelled', stalled ? `the body stopped coming for ${idleMs} ms` : clientGone().message, {
-      cause: error,
-    });
+    throw new KrakenError(
+      'cancelled',
+      state.stalled ? `the body stopped coming for ${idleMs} ms` : clientGone().message,
+      {
+        cause: error,
+      },
+    );
   } finally {
     clearTimeout(idle);
   }
@@ -109,53 +116,61 @@ export async function sendBytes(
 ): Promise<void> {
   const { length, status = 200, headers } = options;
   const iterator = stream[Symbol.asyncIterator]();
+  const client = watchClient(res);
   let left = length;
-  let gone = res.destroyed;
-  let giveUp: ((error: KrakenError) => void) | undefined;
-  const onClose = (): void => {
-    gone = true;
-    giveUp?.(clientWentAway());
-  };
-  const clientWentAway = (): KrakenError => new KrakenError('cancelled', 'the client closed the connection');
-  /** Settles with `start`'s outcome or rejects when the client goes away, without a race object per chunk. */
-  const orGone = <T>(start: (resolve: (value: T) => void, reject: (error: unknown) => void) => void): Promise<T> =>
-    new Promise((resolve, reject) => {
-      if (gone) {
-        reject(clientWentAway());
-        return;
-      }
-      giveUp = reject;
-      start(resolve, reject);
-    });
-  res.once('close', onClose);
   try {
-    if (!gone) {
-      res.writeHead(status, { ...headers, 'content-length': length });
-      res.flushHeaders();
-    }
+    client.check();
+    res.writeHead(status, { ...headers, 'content-length': length });
+    res.flushHeaders();
     for (;;) {
-      const next = await orGone<IteratorResult<Uint8Array>>((resolve, reject) => {
+      const next = await client.orGone<IteratorResult<Uint8Array>>((resolve, reject) => {
         iterator.next().then(resolve, reject);
       });
       if (next.done === true) break;
+      if (next.value.byteLength === 0) continue;
       left -= next.value.byteLength;
       if (left < 0)
         throw new KrakenError('content-truncated', `source yielded more than the announced ${length} bytes`);
-      await orGone<undefined>((resolve, reject) => {
-        res.write(next.value, (error) =>
-          error === undefined || error === null ? resolve(undefined) : reject(clientWentAway()),
-        );
+      await client.orGone<undefined>((resolve, reject) => {
+        res.write(next.value, (error) => (error ? reject(clientGone()) : resolve(undefined)));
       });
     }
-    if (left !== 0)
+    if (left > 0)
       throw new KrakenError('content-truncated', `source ended ${left} bytes before the announced ${length}`);
-    res.off('close', onClose);
     res.end();
   } catch (error) {
-    res.off('close', onClose);
     res.destroy();
-    // The source may be in the middle of a read: it is told, not waited for.
-    iterator.return?.()?.then(undefined, () => undefined);
+    // The source may be in the middle of a read: it is told, not waited for, and what it says to that is too late.
+    void iterator.return?.().then(undefined, () => undefined);
     throw error;
+  } finally {
+    client.release();
   }
+}
+
+interface ClientWatch {
+  /** @throws KrakenError `cancelled` */
+  check(): void;
+  /** Settles with `start`'s outcome, or rejects as soon as the client is gone. One listener serves all calls. */
+  orGone<T>(start: (resolve: (value: T) => void, reject: (error: unknown) => void) => void): Promise<T>;
+  release(): void;
+}
+
+function watchClient(res: ServerResponse): ClientWatch {
+  let giveUp: ((error: KrakenError) => void) | undefined;
+  const onClose = (): void => giveUp?.(clientGone());
+  res.once('close', onClose);
+  const check = (): void => {
+    if (res.destroyed) throw clientGone();
+  };
+  return {
+    check,
+    orGone: (start) =>
+      new Promise((resolve, reject) => {
+        check();
+        giveUp = reject;
+        start(resolve, reject);
+      }),
+    release: () => res.off('close', onClose),
+  };
 }

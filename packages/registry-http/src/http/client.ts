@@ -218,7 +218,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
               : (copied(body) as never),
           ...(request.headersTimeoutMs === undefined ? {} : { headersTimeout: request.headersTimeoutMs }),
           ...(request.idleTimeoutMs === undefined ? {} : { bodyTimeout: request.idleTimeoutMs }),
-          ...(signal === undefined ? {} : { signal: signal as AbortSignal }),
+          ...(signal === undefined ? {} : { signal: signal }),
         });
       } catch (error) {
         throw transportError(error, signal, what);

@@ -29,7 +29,6 @@ export {
 } from './respond.js';
 export {
   createRouter,
-  type ErrorResponder,
   type HttpHandler,
   type HttpMethod,
   type PathMatcher,
@@ -37,3 +36,4 @@ export {
   type RouterOptions,
 } from './router.js';
 export { listenHttp, type ListeningServer, type ListenOptions, type TlsServerOptions } from './server.js';
+export { answerFailure, runHandler, type ErrorResponder, type RunOptions } from './run-handler.js';

@@ -1,14 +1,15 @@
 /**
- * Routes requests to handlers and turns what handlers throw into responses. Owns: route choice, 404/405, the error
- * path, per-route metrics and the access-log line of failures. Never reads bodies.
+ * Routes requests to handlers. Owns route choice, 404 and 405. Never reads bodies; run-handler.ts turns what handlers
+ * throw into responses.
  * Source: spec index-proxy-registry-config.md §0.1, tracker-agent-ring.md §1.1, §9.2.
  */
-import { asKrakenError, type KrakenError } from '@kraken/core/errors';
+import { KrakenError } from '@kraken/core/errors';
 import { matchPath } from '@kraken/core/http';
 import { silentLogger, silentMetrics, type Logger, type Metrics } from '@kraken/core/ports';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequestContext, splitTarget, type RequestContext } from './request-context.js';
 import { sendEmpty, sendErrorText, sendNotFound } from './respond.js';
+import { answerFailure, runHandler, type ErrorResponder } from './run-handler.js';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -17,9 +18,6 @@ export type HttpHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
 /** Parameters of a matching path, or `undefined`. May throw KrakenError `request-invalid` for a malformed one. */
 export type PathMatcher = (rawPath: string) => Readonly<Record<string, string>> | undefined;
-
-/** Answers a coded failure; called only while no header has been sent. */
-export type ErrorResponder = (context: RequestContext, error: KrakenError) => void;
 
 export interface Route {
   /** GET routes do not answer HEAD: declare HEAD where it is wanted. */
@@ -45,6 +43,17 @@ export interface RouterOptions {
   readonly metrics?: Metrics;
 }
 
+/** An empty segment in the middle of a path reaches the route and is refused there, as in Go. */
+function requireParameters(params: Readonly<Record<string, string>>, handler: Route['handler']): Route['handler'] {
+  for (const name in params) {
+    if (params[name] !== '') continue;
+    return () => {
+      throw new KrakenError('request-invalid', `param ${name} is required`);
+    };
+  }
+  return handler;
+}
+
 interface CompiledRoute {
   readonly route: Route;
   readonly match: PathMatcher;
@@ -68,45 +77,6 @@ export function createRouter(routes: readonly Route[], options: RouterOptions = 
   const { wrongMethod = 'method-not-allowed', logger = silentLogger, metrics = silentMetrics } = options;
   const table = routes.map(compile);
 
-  const fail = (context: RequestContext, thrown: unknown, onError: ErrorResponder): void => {
-    const { req, res } = context;
-    const error = asKrakenError(thrown, 'internal');
-    if (error.code === 'internal')
-      logger.error({ err: error, method: req.method, path: context.rawPath }, 'request failed by a defect');
-    if (res.headersSent || res.destroyed) {
-      if (!res.writableFinished && !res.destroyed) {
-        logger.info(
-          { code: error.code, method: req.method, path: context.rawPath, reason: error.message },
-          'response broken off',
-        );
-      }
-      if (!res.writableFinished) res.destroy();
-      return;
-    }
-    if (error.httpStatus >= 400 && error.httpStatus !== 404) {
-      logger.info(
-        {
-          status: error.httpStatus,
-          code: error.code,
-          method: req.method,
-          path: context.rawPath,
-          reason: error.message,
-        },
-        'request refused',
-      );
-    }
-    onError(context, error);
-  };
-
-  const observe = (req: IncomingMessage, res: ServerResponse, endpoint: string): void => {
-    const startedMs = performance.now();
-    res.once('close', () => {
-      const labels = { endpoint, method: req.method ?? '' };
-      metrics.count('http_requests_total', 1, { ...labels, status: String(res.statusCode) });
-      metrics.observe('http_request_duration_seconds', (performance.now() - startedMs) / 1_000, labels);
-    });
-  };
-
   const dispatch = (req: IncomingMessage, res: ServerResponse, rawPath: string): void => {
     const allow: string[] = [];
     for (const { route, match, endpoint } of table) {
@@ -116,17 +86,9 @@ export function createRouter(routes: readonly Route[], options: RouterOptions = 
         allow.push(route.method);
         continue;
       }
-      if (metrics !== silentMetrics) observe(req, res, endpoint);
-      const context = createRequestContext(req, res, params);
       const onError = route.onError ?? options.onError ?? sendErrorText;
-      const run = async (): Promise<void> => {
-        try {
-          await route.handler(context);
-        } catch (error) {
-          fail(context, error, onError);
-        }
-      };
-      void run();
+      const handler = requireParameters(params, route.handler);
+      void runHandler(createRequestContext(req, res, params), handler, { endpoint, onError, logger, metrics });
       return;
     }
     const context = createRequestContext(req, res);
@@ -140,7 +102,7 @@ export function createRouter(routes: readonly Route[], options: RouterOptions = 
     try {
       dispatch(req, res, rawPath);
     } catch (error) {
-      fail(createRequestContext(req, res), error, options.onError ?? sendErrorText);
+      answerFailure(createRequestContext(req, res), error, options.onError ?? sendErrorText, logger);
     }
   };
 }

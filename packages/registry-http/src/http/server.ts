@@ -6,7 +6,7 @@ import { KrakenError } from '@kraken/core/errors';
 import { silentLogger, type Logger } from '@kraken/core/ports';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, DropArgument } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import type { AccessPolicy } from './access.js';
 import { sendEmpty } from './respond.js';
@@ -131,7 +131,7 @@ export async function listenHttp(options: ListenOptions): Promise<ListeningServe
   });
   server.timeout = options.idleTimeoutMs ?? 600_000;
   server.maxConnections = options.connectionsMax ?? 8_192;
-  server.on('drop', (data) =>
+  server.on('drop', (data?: DropArgument) =>
     logger.warn({ remote: data?.remoteAddress, limit: server.maxConnections }, 'connection dropped: limit reached'),
   );
   server.on('tlsClientError', (error: Error) => logger.debug({ err: error }, 'TLS handshake failed'));

@@ -1,0 +1,3 @@
+export { createRegistryHandler } from './registry-handler.js';
+export type { RegistryHandlerOptions, RegistryLimits, RegistryWriter } from './registry-options.js';
+export { createOriginWriter, type OriginWriterOptions } from './registry-writer.js';
