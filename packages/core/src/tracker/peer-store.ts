@@ -16,7 +16,7 @@ export interface PeerStoreLimits {
   readonly torrentsMax: number;
   /** Peers of one swarm; beyond, the one that announced longest ago goes. Guess: 20,000 (swarms of 15,000 hosts are in scope). */
   readonly peersPerTorrentMax: number;
-  /** Peers of all swarms; beyond, the one that announced longest ago goes. Guess: 1,000,000, some 400 MB. */
+  /** Peers of all swarms; beyond, the one that announced longest ago goes. Guess: 1,000,000, some 600 MB. */
   readonly peersMax: number;
 }
 
