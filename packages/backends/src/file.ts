@@ -17,7 +17,7 @@ const SCRATCH = '.uploads';
 
 export const file: BackendKind = {
   name: 'file',
-  open(settings): StorageBackend {
+  open: (settings): StorageBackend => {
     const directory = resolve(settings.text('directory'));
     const paths = createObjectPaths(settings.text('name_path', 'identity'), settings.text('root', '/'));
     const fileOf = (path: string): string => join(directory, path);
@@ -35,7 +35,10 @@ export const file: BackendKind = {
         try {
           const found = await handle.stat();
           if (!found.isFile()) throw new KrakenError('blob-unknown');
-          const stream = handle.createReadStream({ highWaterMark: READ_BYTES, ...(signal === undefined ? {} : { signal: signal as AbortSignal }) });
+          const stream = handle.createReadStream({
+            highWaterMark: READ_BYTES,
+            ...(signal === undefined ? {} : { signal: signal as AbortSignal }),
+          });
           return { length: found.size, stream };
         } catch (error) {
           await handle.close();
@@ -51,7 +54,7 @@ export const file: BackendKind = {
         const found: string[] = [];
         for await (const path of walk(directory, root)) found.push(path);
         found.sort();
-        return pageOf(found, paths.nameOf, options);
+        return pageOf(found, (path) => paths.nameOf(path), options);
       },
       close: async () => Promise.resolve(),
     };
@@ -85,7 +88,7 @@ async function writeAtomically(directory: string, target: string, source: Upload
 }
 
 async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array): Promise<void> {
-  for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten;
+  for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at, chunk.length - at)).bytesWritten;
 }
 
 async function syncDirectory(directory: string): Promise<void> {
@@ -103,7 +106,8 @@ async function* walk(directory: string, root: string): AsyncGenerator<string> {
   try {
     entries = await readdir(join(directory, root), { withFileTypes: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'ENOTDIR')
+      return;
     throw asStorageError(error);
   }
   for (const entry of entries) {

@@ -3,7 +3,13 @@
  * spec origin-store-backends.md §7.2). Owns the backends it opened.
  */
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
-import { silentLogger, type BackendManager, type CancelSignal, type Logger, type StorageBackend } from '@kraken/core/ports';
+import {
+  silentLogger,
+  type BackendManager,
+  type CancelSignal,
+  type Logger,
+  type StorageBackend,
+} from '@kraken/core/ports';
 import type { BackendKind } from './kind.js';
 import { BACKEND_KINDS } from './kinds.js';
 import { NOOP_NAMESPACE, noopBackend } from './noop.js';
@@ -34,7 +40,10 @@ const READY_PROBE = { blob: 'ff'.repeat(32), tag: 'kraken-readiness/probe:none' 
  * @example
  * const backends = createBackendManager([{ namespace: '.*', backend: { file: { directory: '/var/kraken' } } }]);
  */
-export function createBackendManager(rules: readonly BackendRule[], options: BackendManagerOptions = {}): BackendManager {
+export function createBackendManager(
+  rules: readonly BackendRule[],
+  options: BackendManagerOptions = {},
+): BackendManager {
   const kinds = new Map([...BACKEND_KINDS, ...(options.kinds ?? [])].map((kind) => [kind.name, kind]));
   const logger = options.logger ?? silentLogger;
   const opened = rules.map((rule, i) => {
@@ -47,11 +56,17 @@ export function createBackendManager(rules: readonly BackendRule[], options: Bac
     const names = Object.keys(rule.backend);
     const name = names[0];
     if (names.length !== 1 || name === undefined) {
-      throw new KrakenError('config-invalid', `${path}.backend: expected exactly one kind, got ${names.length === 0 ? 'none' : names.join(', ')}`);
+      throw new KrakenError(
+        'config-invalid',
+        `${path}.backend: expected exactly one kind, got ${names.length === 0 ? 'none' : names.join(', ')}`,
+      );
     }
     const kind = kinds.get(name);
     if (kind === undefined) {
-      throw new KrakenError('config-invalid', `${path}.backend: unknown kind ${name}; known: ${[...kinds.keys()].join(', ')}`);
+      throw new KrakenError(
+        'config-invalid',
+        `${path}.backend: unknown kind ${name}; known: ${[...kinds.keys()].join(', ')}`,
+      );
     }
     const settings = new Settings((rule.backend as Record<string, unknown>)[name], `${path}.backend.${name}`);
     const backend = kind.open(settings, { auth: options.auth?.[name], logger });
@@ -63,7 +78,8 @@ export function createBackendManager(rules: readonly BackendRule[], options: Bac
     forNamespace(namespace: string): StorageBackend {
       if (namespace === NOOP_NAMESPACE) return noopBackend;
       const found = opened.find(({ pattern }) => pattern.test(namespace));
-      if (found === undefined) throw new KrakenError('backend-no-match', `no matches for namespace ${JSON.stringify(namespace)}`);
+      if (found === undefined)
+        throw new KrakenError('backend-no-match', `no matches for namespace ${JSON.stringify(namespace)}`);
       return found.backend;
     },
     async checkReady(signal?: CancelSignal): Promise<void> {
@@ -72,7 +88,11 @@ export function createBackendManager(rules: readonly BackendRule[], options: Bac
         try {
           await probe(backend, signal);
         } catch (cause) {
-          throw new KrakenError('not-ready', `backend for namespace '${rule.namespace}' not ready: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+          throw new KrakenError(
+            'not-ready',
+            `backend for namespace '${rule.namespace}' not ready: ${cause instanceof Error ? cause.message : String(cause)}`,
+            { cause },
+          );
         }
       }
     },
@@ -86,7 +106,9 @@ function compile(pattern: string, path: string): RegExp {
   try {
     return new RegExp(pattern);
   } catch (cause) {
-    throw new KrakenError('config-invalid', `${path}.namespace: not a regular expression: ${JSON.stringify(pattern)}`, { cause });
+    throw new KrakenError('config-invalid', `${path}.namespace: not a regular expression: ${JSON.stringify(pattern)}`, {
+      cause,
+    });
   }
 }
 

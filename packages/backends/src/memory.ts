@@ -11,7 +11,7 @@ const MAX_BYTES_DEFAULT = 2 ** 30;
 
 export const memory: BackendKind = {
   name: 'memory',
-  open(settings): StorageBackend {
+  open: (settings): StorageBackend => {
     const paths = createObjectPaths(settings.text('name_path', 'identity'), settings.text('root', '/'));
     const maxBytes = settings.byteSize('max_bytes', MAX_BYTES_DEFAULT);
     const objects = new Map<string, Uint8Array>();
@@ -37,7 +37,8 @@ export const memory: BackendKind = {
         const object = new Uint8Array(source.length);
         let at = 0;
         for await (const chunk of source.open()) {
-          if (at + chunk.length > source.length) throw new KrakenError('size-invalid', 'the source is longer than announced');
+          if (at + chunk.length > source.length)
+            throw new KrakenError('size-invalid', 'the source is longer than announced');
           object.set(chunk, at);
           at += chunk.length;
         }
@@ -49,7 +50,7 @@ export const memory: BackendKind = {
         const directory = paths.directoryOf(prefix);
         const inside = directory === '/' ? '/' : `${directory}/`;
         const found = [...objects.keys()].filter((path) => path.startsWith(inside)).sort();
-        return Promise.resolve(pageOf(found, paths.nameOf, options));
+        return Promise.resolve(pageOf(found, (path) => paths.nameOf(path), options));
       },
       close: async () => {
         objects.clear();

@@ -14,7 +14,7 @@ export const noopBackend: StorageBackend = {
   download: absent,
   upload: async (_namespace, _name, source) => {
     // Take the source, so that its owner sees a normal upload.
-    for await (const chunk of source.open()) void chunk;
+    for await (const chunk of source.open()) if (chunk.length === 0) continue;
   },
   list: async () => Promise.resolve({ names: [] }),
   close: async () => Promise.resolve(),

@@ -22,7 +22,9 @@ export function createObjectPaths(namePath: string, root: string): ObjectPaths {
   try {
     pather = createPather(namePath, root);
   } catch (cause) {
-    throw new KrakenError('config-invalid', `name_path: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new KrakenError('config-invalid', `name_path: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
   const base = pather.basePath();
   const inside = (path: string): string => {

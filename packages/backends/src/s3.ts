@@ -7,7 +7,7 @@
 import { Readable } from 'node:stream';
 import type * as Sdk from '@aws-sdk/client-s3';
 import { KrakenError } from '@kraken/core/errors';
-import type { CancelSignal, StorageBackend } from '@kraken/core/ports';
+import type { CancelSignal, StorageBackend, UploadSource } from '@kraken/core/ports';
 import type { BackendKind } from './kind.js';
 import { createObjectPaths } from './object-path.js';
 
@@ -23,7 +23,7 @@ interface Credentials {
 
 export const s3: BackendKind = {
   name: 's3',
-  open(settings, context): StorageBackend {
+  open: (settings, context): StorageBackend => {
     const username = settings.text('username', '');
     const region = settings.text('region', 'us-east-1');
     const bucket = settings.text('bucket');
@@ -31,11 +31,18 @@ export const s3: BackendKind = {
     const useTls = !settings.flag('disable_ssl', false);
     const forcePathStyle = settings.flag('force_path_style', false);
     const root = settings.text('root_directory', '/');
-    if (!root.startsWith('/')) throw new KrakenError('config-invalid', `s3.root_directory: expected an absolute path, got ${JSON.stringify(root)}`);
+    if (!root.startsWith('/'))
+      throw new KrakenError(
+        'config-invalid',
+        `s3.root_directory: expected an absolute path, got ${JSON.stringify(root)}`,
+      );
     const paths = createObjectPaths(settings.text('name_path'), root);
     const partBytes = Math.max(settings.byteSize('upload_part_size', 64 * MIB), PART_BYTES_MIN);
     // One part per concurrent request is held in memory by the uploader.
-    const uploadConcurrency = Math.min(settings.integer('upload_concurrency', 10), Math.max(1, Math.floor((256 * MIB) / partBytes)));
+    const uploadConcurrency = Math.min(
+      settings.integer('upload_concurrency', 10),
+      Math.max(1, Math.floor((256 * MIB) / partBytes)),
+    );
     const pageKeys = settings.integer('list_max_keys', 250, 1, 1000);
     // Ours are single streamed requests; Go's tuning keys are accepted.
     settings.byteSize('download_part_size', 64 * MIB);
@@ -55,7 +62,9 @@ export const s3: BackendKind = {
           // Checksums in trailers are refused by many compatible servers; ours are digests anyway.
           requestChecksumCalculation: 'WHEN_REQUIRED',
           responseChecksumValidation: 'WHEN_REQUIRED',
-          ...(endpoint === '' ? {} : { endpoint: /^https?:\/\//.test(endpoint) ? endpoint : `${useTls ? 'https' : 'http'}://${endpoint}` }),
+          ...(endpoint === ''
+            ? {}
+            : { endpoint: /^https?:\/\//.test(endpoint) ? endpoint : `${useTls ? 'https' : 'http'}://${endpoint}` }),
           ...(credentials === undefined ? {} : { credentials }),
         }),
       })));
@@ -65,22 +74,32 @@ export const s3: BackendKind = {
       can: { upload: true, list: true, paginate: true },
       stat: async (_namespace, name, signal) => {
         const { sdk, client } = await connect();
-        const head = await attempt(async () => client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: keyOf(paths.pathOf(name)) }), abort(signal)));
+        const head = await attempt(async () =>
+          client.send(new sdk.HeadObjectCommand({ Bucket: bucket, Key: keyOf(paths.pathOf(name)) }), abort(signal)),
+        );
         return { length: head.ContentLength ?? 0 };
       },
       download: async (_namespace, name, signal) => {
         const { sdk, client } = await connect();
-        const object = await attempt(async () => client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: keyOf(paths.pathOf(name)) }), abort(signal)));
+        const object = await attempt(async () =>
+          client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: keyOf(paths.pathOf(name)) }), abort(signal)),
+        );
         const stream = object.Body as AsyncIterable<Uint8Array> | undefined;
         if (stream === undefined) throw new KrakenError('storage-unavailable', 's3 answered without a body');
-        return object.ContentLength === undefined ? { stream: guarded(stream) } : { length: object.ContentLength, stream: guarded(stream) };
+        return object.ContentLength === undefined
+          ? { stream: guarded(stream) }
+          : { length: object.ContentLength, stream: guarded(stream) };
       },
       upload: async (_namespace, name, source, signal) => {
         const { client, sdk } = await connect();
         const key = keyOf(paths.pathOf(name));
         if (source.length <= partBytes) {
-          const body = Readable.from(source.open(), { objectMode: false });
-          await attempt(async () => client.send(new sdk.PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ContentLength: source.length }), abort(signal)));
+          await putWhole(source, signal, async (body, abortSignal) =>
+            client.send(
+              new sdk.PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ContentLength: source.length }),
+              { abortSignal },
+            ),
+          );
           return;
         }
         const { Upload } = await import('@aws-sdk/lib-storage');
@@ -103,7 +122,8 @@ export const s3: BackendKind = {
         const { sdk, client } = await connect();
         const directory = keyOf(paths.directoryOf(prefix));
         const names: string[] = [];
-        let token = options.continuation;
+        // The last key, not the service's token: it means the same to every compatible server, and survives restarts.
+        let after = options.continuation;
         for (;;) {
           const wanted = options.limit === undefined ? pageKeys : Math.min(pageKeys, options.limit - names.length);
           const page = await attempt(async () =>
@@ -112,7 +132,7 @@ export const s3: BackendKind = {
                 Bucket: bucket,
                 Prefix: directory === '' ? '' : `${directory}/`,
                 MaxKeys: wanted,
-                ...(token === undefined ? {} : { ContinuationToken: token }),
+                ...(after === undefined ? {} : { StartAfter: after }),
               }),
               abort(options.signal),
             ),
@@ -121,9 +141,9 @@ export const s3: BackendKind = {
             const name = paths.nameOf(`/${object.Key ?? ''}`);
             if (name !== undefined) names.push(name);
           }
-          token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-          if (token === undefined) return { names };
-          if (options.limit !== undefined && names.length >= options.limit) return { names, continuation: token };
+          after = page.IsTruncated === true ? page.Contents?.at(-1)?.Key : undefined;
+          if (after === undefined) return { names };
+          if (options.limit !== undefined && names.length >= options.limit) return { names, continuation: after };
         }
       },
       close: async () => {
@@ -136,14 +156,48 @@ export const s3: BackendKind = {
 /** `auth.s3.<username>.s3.{aws_access_key_id, aws_secret_access_key, aws_session_token}`; without a username the SDK's own chain. */
 function readCredentials(auth: unknown, username: string): Credentials | undefined {
   if (username === '') return undefined;
-  const block = (auth as Record<string, { s3?: Record<string, unknown> } | undefined> | null | undefined)?.[username]?.s3;
+  const block = (auth as Record<string, { s3?: Record<string, unknown> } | undefined> | null | undefined)?.[username]
+    ?.s3;
   const id = block?.['aws_access_key_id'];
   const secret = block?.['aws_secret_access_key'];
   const token = block?.['aws_session_token'];
   if (typeof id !== 'string' || typeof secret !== 'string') {
-    throw new KrakenError('config-invalid', `auth.s3.${username}.s3: expected aws_access_key_id and aws_secret_access_key`);
+    throw new KrakenError(
+      'config-invalid',
+      `auth.s3.${username}.s3: expected aws_access_key_id and aws_secret_access_key`,
+    );
   }
-  return { accessKeyId: id, secretAccessKey: secret, ...(typeof token === 'string' && token !== '' ? { sessionToken: token } : {}) };
+  return {
+    accessKeyId: id,
+    secretAccessKey: secret,
+    ...(typeof token === 'string' && token !== '' ? { sessionToken: token } : {}),
+  };
+}
+
+/**
+ * One request with a streamed body. A body that fails must end the request: the SDK would wait for a response that
+ * the server never sends.
+ */
+async function putWhole(
+  source: UploadSource,
+  signal: CancelSignal | undefined,
+  put: (body: Readable, abortSignal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const stop = new AbortController();
+  const cancel = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener('abort', cancel, { once: true });
+  let bodyError: Error | undefined;
+  const body = Readable.from(source.open(), { objectMode: false }).on('error', (error) => {
+    bodyError = error;
+    stop.abort(error);
+  });
+  try {
+    await put(body, stop.signal);
+  } catch (error) {
+    throw bodyError ?? asStorageError(error);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
 }
 
 function abort(signal: CancelSignal | undefined): { abortSignal?: AbortSignal } {

@@ -58,7 +58,11 @@ export class Settings {
     try {
       return Number(parseByteSize(value));
     } catch (cause) {
-      throw new KrakenError('config-invalid', `${this.#path}.${key}: expected a byte size, got ${JSON.stringify(value)}`, { cause });
+      throw new KrakenError(
+        'config-invalid',
+        `${this.#path}.${key}: expected a byte size, got ${JSON.stringify(value)}`,
+        { cause },
+      );
     }
   }
 
@@ -66,7 +70,10 @@ export class Settings {
   finish(): void {
     const unknown = Object.keys(this.#values).filter((key) => !this.#read.has(key));
     if (unknown.length > 0) {
-      throw new KrakenError('config-invalid', `${this.#path}: unknown ${unknown.length === 1 ? 'key' : 'keys'} ${unknown.join(', ')}; known: ${[...this.#read].join(', ')}`);
+      throw new KrakenError(
+        'config-invalid',
+        `${this.#path}: unknown ${unknown.length === 1 ? 'key' : 'keys'} ${unknown.join(', ')}; known: ${[...this.#read].join(', ')}`,
+      );
     }
   }
 

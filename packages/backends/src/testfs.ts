@@ -12,11 +12,12 @@ const LIST_BYTES_MAX = 64 << 20;
 
 export const testfs: BackendKind = {
   name: 'testfs',
-  open(settings): StorageBackend {
+  open: (settings): StorageBackend => {
     const address = settings.text('addr');
     const root = settings.text('root', '');
     const paths = createObjectPaths(settings.text('name_path'), root.startsWith('/') ? root : `/${root}`);
-    const urlOf = (kind: 'files' | 'list', path: string): string => `http://${address}/${kind}/${path.replace(/^\/+/, '').split('/').map(encodeURIComponent).join('/')}`;
+    const urlOf = (kind: 'files' | 'list', path: string): string =>
+      `http://${address}/${kind}/${path.replace(/^\/+/, '').split('/').map(encodeURIComponent).join('/')}`;
 
     return {
       kind: 'testfs',
@@ -25,7 +26,8 @@ export const testfs: BackendKind = {
         const response = await call('HEAD', urlOf('files', paths.pathOf(name)), signal);
         await response.body.dump();
         const length = Number(response.headers['size']);
-        if (!Number.isSafeInteger(length) || length < 0) throw new KrakenError('storage-unavailable', 'testfs answered without a Size header');
+        if (!Number.isSafeInteger(length) || length < 0)
+          throw new KrakenError('storage-unavailable', 'testfs answered without a Size header');
         return { length };
       },
       download: async (_namespace, name, signal) => {
@@ -46,7 +48,8 @@ export const testfs: BackendKind = {
           response = await call('GET', urlOf('list', paths.directoryOf(prefix)), options.signal);
         } catch (error) {
           // The server answers 500 for a prefix that does not exist.
-          if (error instanceof KrakenError && (error.detail as { status?: number } | undefined)?.status === 500) return { names: [] };
+          if (error instanceof KrakenError && (error.detail as { status?: number } | undefined)?.status === 500)
+            return { names: [] };
           throw error;
         }
         const found = (await readJson(response)) as string[] | null;
@@ -58,21 +61,30 @@ export const testfs: BackendKind = {
   },
 };
 
-async function call(method: 'GET' | 'HEAD' | 'POST', url: string, signal?: CancelSignal, body?: AsyncIterable<Uint8Array>): Promise<Dispatcher.ResponseData> {
+async function call(
+  method: 'GET' | 'HEAD' | 'POST',
+  url: string,
+  signal?: CancelSignal,
+  body?: AsyncIterable<Uint8Array>,
+): Promise<Dispatcher.ResponseData> {
   let response: Dispatcher.ResponseData;
   try {
     response = await request(url, {
       method,
       ...(body === undefined ? {} : { body: body as never }),
-      ...(signal === undefined ? {} : { signal: signal as AbortSignal }),
+      ...(signal === undefined ? {} : { signal: signal }),
     });
   } catch (cause) {
-    throw new KrakenError('storage-unavailable', `testfs: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new KrakenError('storage-unavailable', `testfs: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
   if (response.statusCode === 200) return response;
   await response.body.dump();
   if (response.statusCode === 404) throw new KrakenError('blob-unknown');
-  throw new KrakenError('storage-unavailable', `testfs answered ${response.statusCode}`, { detail: { status: response.statusCode } });
+  throw new KrakenError('storage-unavailable', `testfs answered ${response.statusCode}`, {
+    detail: { status: response.statusCode },
+  });
 }
 
 async function readJson(response: Dispatcher.ResponseData): Promise<unknown> {
@@ -80,7 +92,8 @@ async function readJson(response: Dispatcher.ResponseData): Promise<unknown> {
   let length = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > LIST_BYTES_MAX) throw new KrakenError('storage-unavailable', `testfs list is longer than ${LIST_BYTES_MAX} bytes`);
+    if (length > LIST_BYTES_MAX)
+      throw new KrakenError('storage-unavailable', `testfs list is longer than ${LIST_BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
   return JSON.parse(Buffer.concat(chunks).toString('utf8'));

@@ -8,7 +8,7 @@ import { isKrakenError } from '@kraken/core/errors';
 import { silentLogger, type StorageBackend } from '@kraken/core/ports';
 import S3rver from 's3rver';
 import { BACKEND_KINDS, createBackendManager, NOOP_NAMESPACE, Settings } from '@kraken/backends';
-import { conformance, type Subject } from './conformance.js';
+import { conformance, type ConformanceOptions, type Subject } from './conformance.js';
 
 function open(kind: string, settings: Record<string, unknown>, auth?: unknown): StorageBackend {
   const found = BACKEND_KINDS.find(({ name }) => name === kind);
@@ -17,9 +17,13 @@ function open(kind: string, settings: Record<string, unknown>, auth?: unknown): 
 }
 
 const COVERED = new Set<string>();
-const covers = (kind: string, openSubject: (namePath: string) => Promise<Subject>): void => {
+const covers = (
+  kind: string,
+  openSubject: (namePath: string) => Promise<Subject>,
+  options: ConformanceOptions = {},
+): void => {
   COVERED.add(kind);
-  conformance(test, kind, openSubject);
+  conformance(test, kind, openSubject, options);
 };
 
 covers('memory', async (namePath) => {
@@ -52,24 +56,45 @@ covers('testfs', async (namePath) => {
   };
 });
 
-covers('s3', async (namePath) => {
-  const directory = mkdtempSync(join(tmpdir(), 'kraken-s3-'));
-  const server = new S3rver({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'kraken', configs: [] }] });
-  const { port } = await server.run();
-  const backend = open(
-    's3',
-    { username: 'me', bucket: 'kraken', endpoint: `127.0.0.1:${port}`, disable_ssl: true, force_path_style: true, name_path: namePath, root_directory: '/root' },
-    { me: { s3: { aws_access_key_id: 'S3RVER', aws_secret_access_key: 'S3RVER' } } },
-  );
-  return {
-    backend,
-    close: async () => {
-      await backend.close();
-      await server.close();
-      rmSync(directory, { recursive: true });
-    },
-  };
-});
+covers(
+  's3',
+  async (namePath) => {
+    const directory = mkdtempSync(join(tmpdir(), 'kraken-s3-'));
+    const server = new S3rver({
+      port: 0,
+      address: '127.0.0.1',
+      silent: true,
+      directory,
+      configureBuckets: [{ name: 'kraken', configs: [] }],
+    });
+    const { port } = await server.run();
+    const backend = open(
+      's3',
+      {
+        username: 'me',
+        bucket: 'kraken',
+        endpoint: `127.0.0.1:${port}`,
+        disable_ssl: true,
+        force_path_style: true,
+        name_path: namePath,
+        root_directory: '/root',
+      },
+      { me: { s3: { aws_access_key_id: 'S3RVER', aws_secret_access_key: 'S3RVER' } } },
+    );
+    return {
+      backend,
+      close: async () => {
+        await backend.close();
+        await server.close();
+        rmSync(directory, { recursive: true });
+      },
+    };
+  },
+  {
+    cannotPage:
+      'this stand-in makes page tokens with DES, which OpenSSL 3 refuses; the end-to-end suite pages against Ceph',
+  },
+);
 
 test('every kind in the table runs the conformance suite', (t) => {
   t.deepEqual(BACKEND_KINDS.map(({ name }) => name).sort(), [...COVERED].sort());
@@ -111,7 +136,12 @@ test('manager: the first matching pattern wins, unanchored; no match is an error
   ]);
   t.is(manager.forNamespace('library/alpine'), manager.forNamespace('evil-library/x'));
   t.not(manager.forNamespace('team/x'), manager.forNamespace('library/alpine'));
-  t.true(isKrakenError(t.throws(() => manager.forNamespace('other')), 'backend-no-match'));
+  t.true(
+    isKrakenError(
+      t.throws(() => manager.forNamespace('other')),
+      'backend-no-match',
+    ),
+  );
   t.is(manager.forNamespace(NOOP_NAMESPACE).kind, 'noop');
 });
 
@@ -124,7 +154,10 @@ test('manager: bad rules say which and why', (t) => {
     [{ namespace: '.*', backend: { file: {} } }, /directory: required/],
     [{ namespace: '.*', backend: { memory: { roots: '/' } } }, /unknown key roots/],
     [{ namespace: '.*', backend: { memory: { name_path: 'zigzag' } } }, /name_path/],
-    [{ namespace: '.*', backend: { s3: { username: 'nobody', bucket: 'b', name_path: 'identity' } } }, /auth\.s3\.nobody/],
+    [
+      { namespace: '.*', backend: { s3: { username: 'nobody', bucket: 'b', name_path: 'identity' } } },
+      /auth\.s3\.nobody/,
+    ],
   ];
   for (const [rule, pattern] of bad) {
     const error = t.throws(() => createBackendManager([rule as never]), { message: pattern });
@@ -133,9 +166,13 @@ test('manager: bad rules say which and why', (t) => {
 });
 
 test('manager: readiness asks the must_ready backends and names the one that fails', async (t) => {
-  const ready = createBackendManager([{ namespace: '.*', backend: { memory: { name_path: 'docker_tag' } }, must_ready: true }]);
+  const ready = createBackendManager([
+    { namespace: '.*', backend: { memory: { name_path: 'docker_tag' } }, must_ready: true },
+  ]);
   await t.notThrowsAsync(ready.checkReady());
-  const down = createBackendManager([{ namespace: 'x.*', backend: { testfs: { addr: '127.0.0.1:1', name_path: 'identity' } }, must_ready: true }]);
+  const down = createBackendManager([
+    { namespace: 'x.*', backend: { testfs: { addr: '127.0.0.1:1', name_path: 'identity' } }, must_ready: true },
+  ]);
   const error = await t.throwsAsync(down.checkReady(), { message: /namespace 'x\.\*' not ready/ });
   t.true(isKrakenError(error, 'not-ready'));
 });
@@ -143,7 +180,11 @@ test('manager: readiness asks the must_ready backends and names the one that fai
 test('a storage that is down is storage-unavailable', async (t) => {
   for (const backend of [
     open('testfs', { addr: '127.0.0.1:1', name_path: 'identity' }),
-    open('s3', { username: 'me', bucket: 'b', endpoint: '127.0.0.1:1', disable_ssl: true, name_path: 'identity' }, { me: { s3: { aws_access_key_id: 'a', aws_secret_access_key: 'b' } } }),
+    open(
+      's3',
+      { username: 'me', bucket: 'b', endpoint: '127.0.0.1:1', disable_ssl: true, name_path: 'identity' },
+      { me: { s3: { aws_access_key_id: 'a', aws_secret_access_key: 'b' } } },
+    ),
   ]) {
     t.true(isKrakenError(await t.throwsAsync(backend.stat('n', 'name')), 'storage-unavailable'), backend.kind);
     await backend.close();

@@ -12,7 +12,13 @@ export interface FlagSpec {
 }
 
 export type FlagValues<S extends Readonly<Record<string, FlagSpec>>> = {
-  [N in keyof S]?: S[N]['type'] extends 'text' ? string : S[N]['type'] extends 'int' ? number : S[N]['type'] extends 'ints' ? number[] : boolean;
+  [N in keyof S]?: S[N]['type'] extends 'text'
+    ? string
+    : S[N]['type'] extends 'int'
+      ? number
+      : S[N]['type'] extends 'ints'
+        ? number[]
+        : boolean;
 };
 
 /** A flag that cannot be understood: the process prints the usage and exits with code 2, as Go does. */
@@ -27,7 +33,10 @@ export class UsageError extends Error {
  * @returns the flags that were given
  * @throws UsageError for an unknown flag, a missing or malformed value, or an extra argument
  */
-export function parseFlags<S extends Readonly<Record<string, FlagSpec>>>(specs: S, args: readonly string[]): FlagValues<S> {
+export function parseFlags<S extends Readonly<Record<string, FlagSpec>>>(
+  specs: S,
+  args: readonly string[],
+): FlagValues<S> {
   const values: Record<string, unknown> = {};
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? '';
@@ -37,7 +46,8 @@ export function parseFlags<S extends Readonly<Record<string, FlagSpec>>>(specs: 
     const spec = specs[name];
     if (spec === undefined) throw new UsageError(`flag provided but not defined: -${name}`);
     if (spec.type === 'flag') {
-      if (inline !== undefined && !['true', 'false', '1', '0'].includes(inline)) throw new UsageError(`invalid boolean value "${inline}" for -${name}`);
+      if (inline !== undefined && !['true', 'false', '1', '0'].includes(inline))
+        throw new UsageError(`invalid boolean value "${inline}" for -${name}`);
       values[name] = inline === undefined || inline === 'true' || inline === '1';
       continue;
     }
@@ -47,7 +57,8 @@ export function parseFlags<S extends Readonly<Record<string, FlagSpec>>>(specs: 
       values[name] = value;
       continue;
     }
-    if (!/^[0-9]{1,9}$/.test(value)) throw new UsageError(`invalid value "${value}" for flag -${name}: expected an integer`);
+    if (!/^[0-9]{1,9}$/.test(value))
+      throw new UsageError(`invalid value "${value}" for flag -${name}: expected an integer`);
     if (spec.type === 'int') values[name] = Number(value);
     else values[name] = [...((values[name] as number[] | undefined) ?? []), Number(value)];
   }
@@ -72,14 +83,26 @@ const common = {
 } as const;
 const peer = {
   zone: text('availability zone, for the peer context'),
-  'peer-ip': text('address announced to peers; default: the first of eth0, ib0, eth1, eth2, else the first non-loopback IPv4'),
+  'peer-ip': text(
+    'address announced to peers; default: the first of eth0, ib0, eth1, eth2, else the first non-loopback IPv4',
+  ),
   'peer-port': int('port of the peer protocol; required'),
 } as const;
 
 /** Flags of each role. */
 export const ROLE_FLAGS = {
-  agent: { ...common, ...peer, 'agent-server-port': int('port of the agent API; required'), 'agent-registry-port': int('port of the registry; required') },
-  origin: { ...common, ...peer, 'blobserver-port': int('port of the blob server, part of the ring identity; required'), 'blobserver-hostname': text('identity in the ring; default: the host name') },
+  agent: {
+    ...common,
+    ...peer,
+    'agent-server-port': int('port of the agent API; required'),
+    'agent-registry-port': int('port of the registry; required'),
+  },
+  origin: {
+    ...common,
+    ...peer,
+    'blobserver-port': int('port of the blob server, part of the ring identity; required'),
+    'blobserver-hostname': text('identity in the ring; default: the host name'),
+  },
   tracker: { ...common, port: int('port of the tracker; required') },
   'build-index': { ...common, port: int('port of the build-index; required') },
   proxy: { ...common, port: { type: 'ints', says: 'port of the registry; required; may be repeated' } },

@@ -15,7 +15,10 @@ export const agentKeys = struct({
   build_index: shared.passiveUpstream,
   agentserver: ignored(any, 'Readiness is not cached.'),
   registry_backup: ignored(string, 'A backup registry is not offered yet.'),
-  allowed_cidrs: key(list(string), 'Addresses that may use the registry port, the agent port and /health; empty = nobody, as in Kraken.'),
+  allowed_cidrs: key(
+    list(string),
+    'Addresses that may use the registry port, the agent port and /health; empty = nobody, as in Kraken.',
+  ),
   container_runtime: ignored(any, 'Preloading into a container runtime is not offered yet.'),
   docker_daemon: ignored(any, 'Deprecated in Kraken.'),
 });
@@ -26,7 +29,13 @@ export const originKeys = struct({
   cluster: shared.hosts,
   hashring: shared.hashring,
   healthcheck: shared.healthFilter,
-  blobserver: key(struct({ listener: shared.listener, duplicate_write_back_stagger: key(duration, 'Extra write-back delay of each further replica.', 1_800_000) }), 'Blob server.'),
+  blobserver: key(
+    struct({
+      listener: shared.listener,
+      duplicate_write_back_stagger: key(duration, 'Extra write-back delay of each further replica.', 1_800_000),
+    }),
+    'Blob server.',
+  ),
   castore: shared.caStore,
   scheduler: shared.scheduler,
   network_event: shared.networkEvent,
@@ -35,7 +44,10 @@ export const originKeys = struct({
   backend_manager: shared.backendManager,
   backends: shared.backends,
   auth: shared.auth,
-  blobrefresh: key(struct({ size_limit: key(byteSize, 'Largest blob that is fetched from storage; 0 = any.') }), 'Fetching from storage.'),
+  blobrefresh: key(
+    struct({ size_limit: key(byteSize, 'Largest blob that is fetched from storage; 0 = any.') }),
+    'Fetching from storage.',
+  ),
   localdb: shared.localdb,
   writeback: shared.retryQueue,
 });
@@ -68,7 +80,10 @@ export const trackerKeys = struct({
     }),
     'Tracker server.',
   ),
-  peerhandoutpolicy: key(struct({ priority: key(string, '`default` or `completeness`.', 'completeness') }), 'Order of peers.'),
+  peerhandoutpolicy: key(
+    struct({ priority: key(string, '`default` or `completeness`.', 'completeness') }),
+    'Order of peers.',
+  ),
   origin: shared.activeUpstream,
 });
 
@@ -88,12 +103,25 @@ export const buildIndexKeys = struct({
   ),
   remotes: key(map(list(string)), 'Remote build-index → regular expressions over tags.'),
   tag_replication: shared.retryQueue,
-  tag_types: key(list(struct({ namespace: key(string, 'Regular expression over tags.'), type: key(string, '`docker` or `default`.'), root: ignored(string, 'Dead key in Kraken’s samples.') })), 'How dependencies of a tag are found. Required.'),
+  tag_types: key(
+    list(
+      struct({
+        namespace: key(string, 'Regular expression over tags.'),
+        type: key(string, '`docker` or `default`.'),
+        root: ignored(string, 'Dead key in Kraken’s samples.'),
+      }),
+    ),
+    'How dependencies of a tag are found. Required.',
+  ),
   origin: shared.activeUpstream,
   localdb: shared.localdb,
   cluster: shared.activeUpstream,
   tag_store: key(struct({ write_through: key(bool, 'Write to storage before acknowledging a tag.') }), 'Tags.'),
-  tag_policy: key(string, 'What a put of an existing tag with another digest does: `mutable` (last write wins), `immutable` (409) or `first-write-wins` (200 and unchanged, as Kraken).', 'mutable'),
+  tag_policy: key(
+    string,
+    'What a put of an existing tag with another digest does: `mutable` (last write wins), `immutable` (409) or `first-write-wins` (200 and unchanged, as Kraken).',
+    'mutable',
+  ),
   store: shared.simpleStore,
   writeback: shared.retryQueue,
 });

@@ -22,13 +22,21 @@ export interface DecodeContext {
 }
 
 /** Decode `node` onto `previous` (a value of the same kind). */
-export function decode(kind: Kind, node: Node | null, previous: unknown, path: string, context: DecodeContext): unknown {
+export function decode(
+  kind: Kind,
+  node: Node | null,
+  previous: unknown,
+  path: string,
+  context: DecodeContext,
+): unknown {
   const target = isAlias(node) ? (node.resolve(context.document) ?? null) : node;
   const scalar = target === null ? ({ kind: 'null' } as const) : isScalar(target) ? readScalar(target) : undefined;
   if (scalar?.kind === 'null') return zeroOf(kind);
   switch (kind.type) {
     case 'struct':
-      return isMap(target) ? decodeStruct(kind.fields, target, previous as Record<string, unknown>, path, context) : refuse();
+      return isMap(target)
+        ? decodeStruct(kind.fields, target, previous as Record<string, unknown>, path, context)
+        : refuse();
     case 'map': {
       if (!isMap(target)) return refuse();
       const merged: Record<string, unknown> = { ...(previous as Record<string, unknown>) };
@@ -38,13 +46,21 @@ export function decode(kind: Kind, node: Node | null, previous: unknown, path: s
           fail(`${path}.${name}`, JSON.stringify(name), 'a byte size as key, such as `0` or `2GB`');
           continue;
         }
-        merged[sized === undefined ? name : String(sized)] = decode(kind.value, value, zeroOf(kind.value), `${path}.${name}`, context);
+        merged[sized === undefined ? name : String(sized)] = decode(
+          kind.value,
+          value,
+          zeroOf(kind.value),
+          `${path}.${name}`,
+          context,
+        );
       }
       return merged;
     }
     case 'list':
       if (!isSeq(target)) return refuse();
-      return target.items.map((item, i) => decode(kind.item, item as Node | null, zeroOf(kind.item), `${path}[${i}]`, context));
+      return target.items.map((item, i) =>
+        decode(kind.item, item as Node | null, zeroOf(kind.item), `${path}[${i}]`, context),
+      );
     case 'any':
       return plainValue(target, context);
     default: {
@@ -78,7 +94,13 @@ const EXPECTED: Readonly<Record<Kind['type'], string>> = {
   struct: 'a mapping',
 };
 
-function decodeStruct(fields: Readonly<Record<string, Field>>, node: YAMLMap, previous: Record<string, unknown>, path: string, context: DecodeContext): unknown {
+function decodeStruct(
+  fields: Readonly<Record<string, Field>>,
+  node: YAMLMap,
+  previous: Record<string, unknown>,
+  path: string,
+  context: DecodeContext,
+): unknown {
   const merged: Record<string, unknown> = { ...previous };
   for (const [name, value, keyNode] of entries(node, context)) {
     const at = path === '' ? name : `${path}.${name}`;
@@ -125,8 +147,13 @@ function* entries(node: YAMLMap, context: DecodeContext): Generator<[string, Nod
 /** A scalar with its source text: text-typed keys keep it (`1.50` stays `1.50`). */
 type SourceScalar = PlainScalar & { readonly source: string };
 
-function readScalar(node: { source?: string | undefined; type?: string | undefined; value: unknown; tag?: string | undefined }): SourceScalar {
-  const source = node.source ?? (node.value === null ? '' : String(node.value));
+function readScalar(node: {
+  source?: string | undefined;
+  type?: string | undefined;
+  value: unknown;
+  tag?: string | undefined;
+}): SourceScalar {
+  const source = node.source ?? (typeof node.value === 'string' ? node.value : '');
   const isPlain = (node.type ?? 'PLAIN') === 'PLAIN' && node.tag === undefined;
   if (isPlain) return { ...readPlainScalar(source), source };
   return { kind: 'text', value: typeof node.value === 'string' ? node.value : source, source };
@@ -145,9 +172,10 @@ function decodeScalar(type: ScalarType, scalar: SourceScalar): unknown {
     case 'int':
     case 'uint': {
       if (scalar.kind !== 'int' && scalar.kind !== 'float') return undefined;
-      const value = Math.trunc(Number(scalar.value));
-      const limit = type === 'int' ? 2 ** 63 : 2 ** 64;
-      return Number.isFinite(value) && value < limit && value >= (type === 'int' ? -limit : 0) ? value : undefined;
+      if (scalar.kind === 'float' && !Number.isFinite(scalar.value)) return undefined;
+      const value = scalar.kind === 'int' ? scalar.value : BigInt(Math.trunc(scalar.value));
+      const [lowest, beyond] = type === 'int' ? [-(2n ** 63n), 2n ** 63n] : [0n, 2n ** 64n];
+      return value >= lowest && value < beyond ? Number(value) : undefined;
     }
     case 'duration': {
       if (scalar.kind === 'int' || scalar.kind === 'float') return Math.trunc(Number(scalar.value)) / 1e6;
@@ -170,7 +198,8 @@ function readByteSize(scalar: SourceScalar): number | undefined {
 /** Untyped YAML 1.1 value, as Go decodes into `interface{}`. */
 function plainValue(node: unknown, context: DecodeContext): unknown {
   const target = isAlias(node) ? node.resolve(context.document) : node;
-  if (isMap(target)) return Object.fromEntries([...entries(target, context)].map(([name, value]) => [name, plainValue(value, context)]));
+  if (isMap(target))
+    return Object.fromEntries([...entries(target, context)].map(([name, value]) => [name, plainValue(value, context)]));
   if (isSeq(target)) return target.items.map((item) => plainValue(item, context));
   if (!isScalar(target)) return null;
   const scalar = readScalar(target);

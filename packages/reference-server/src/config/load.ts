@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { isMap, isScalar, LineCounter, parseAllDocuments, type Document, type Node } from 'yaml';
+import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from 'yaml';
 import { decode } from './decode.js';
 import { ConfigError, type Problem } from './problems.js';
 import { withDefaults, zeroOf, type Kind } from './schema.js';
@@ -31,7 +31,7 @@ export function loadConfig<Config>(
   let value: unknown = zeroOf(schema);
   for (const file of files) {
     for (const source of extendsChain(resolve(file), problems)) {
-      const root = source.document.contents as Node | null;
+      const root = source.document.contents;
       value = decode(schema, root, value, '', {
         document: source.document,
         problems,
@@ -57,9 +57,14 @@ interface Source {
 function extendsChain(file: string, problems: Problem[]): Source[] {
   const chain: Source[] = [];
   const seen = new Set<string>();
-  for (let current: string | undefined = file; current !== undefined; ) {
+  for (let current: string | undefined = file; current !== undefined;) {
     if (seen.has(current)) {
-      problems.push({ key: 'extends', got: `a cycle at ${current}`, expected: 'a chain without repetition (cyclic reference in configuration extends detected)', file });
+      problems.push({
+        key: 'extends',
+        got: `a cycle at ${current}`,
+        expected: 'a chain without repetition (cyclic reference in configuration extends detected)',
+        file,
+      });
       break;
     }
     seen.add(current);
@@ -76,19 +81,36 @@ function parseFile(file: string, problems: Problem[]): Source | undefined {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    problems.push({ key: 'file', got: (error as NodeJS.ErrnoException).code ?? String(error), expected: 'a readable file', file });
+    problems.push({
+      key: 'file',
+      got: (error as NodeJS.ErrnoException).code ?? String(error),
+      expected: 'a readable file',
+      file,
+    });
     return undefined;
   }
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { version: '1.1', merge: true, uniqueKeys: false, lineCounter: lines, logLevel: 'silent' });
+  const documents = parseAllDocuments(text, {
+    version: '1.1',
+    merge: true,
+    uniqueKeys: false,
+    lineCounter: lines,
+    logLevel: 'silent',
+  });
   const document = Array.isArray(documents) ? documents[0] : undefined;
   if (document === undefined) return undefined;
   for (const error of document.errors) {
-    problems.push({ key: 'yaml', got: error.message.split('\n')[0] ?? error.message, expected: 'valid YAML', file, line: lines.linePos(error.pos[0]).line });
+    problems.push({
+      key: 'yaml',
+      got: error.message.split('\n')[0] ?? error.message,
+      expected: 'valid YAML',
+      file,
+      line: lines.linePos(error.pos[0]).line,
+    });
   }
   if (document.errors.length > 0) return undefined;
   // The extends key is the loader's own; schemas do not know it.
-  return { file, document: document as Document, lines };
+  return { file, document: document, lines };
 }
 
 function parentOf(source: Source, problems: Problem[]): string | undefined {
@@ -101,7 +123,7 @@ function parentOf(source: Source, problems: Problem[]): string | undefined {
     problems.push({ key: 'extends', got: 'not a text', expected: 'the name of one file', file: source.file });
     return undefined;
   }
-  const name = node.value === null ? '' : (node.source ?? String(node.value));
+  const name = node.value === null ? '' : (node.source ?? '');
   if (name === '') return undefined;
   return isAbsolute(name) ? resolve(name) : resolve(dirname(source.file), name);
 }

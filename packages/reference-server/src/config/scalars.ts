@@ -31,18 +31,31 @@ export function readPlainScalar(source: string): PlainScalar {
   for (const [pattern, radix] of INTEGERS) {
     if (!pattern.test(source) || (radix === 8 && /^[-+]?0$/.test(source))) continue;
     const negative = source.startsWith('-');
-    const digits = source.replace(/^[-+]/, '').replace(/^0[box]/, '').replaceAll('_', '');
+    const digits = source
+      .replace(/^[-+]/, '')
+      .replace(/^0[box]/, '')
+      .replaceAll('_', '');
     const prefix = radix === 16 ? '0x' : radix === 8 ? '0o' : radix === 2 ? '0b' : '';
     const value = BigInt(prefix + (digits === '' ? '0' : digits));
     return { kind: 'int', value: negative ? -value : value };
   }
   if (FLOAT.test(source)) return { kind: 'float', value: Number(source) };
-  if (/^[-+]?\.(?:inf|Inf|INF)$/.test(source)) return { kind: 'float', value: source.startsWith('-') ? -Infinity : Infinity };
+  if (/^[-+]?\.(?:inf|Inf|INF)$/.test(source))
+    return { kind: 'float', value: source.startsWith('-') ? -Infinity : Infinity };
   if (/^\.(?:nan|NaN|NAN)$/.test(source)) return { kind: 'float', value: NaN };
   return { kind: 'text', value: source };
 }
 
-const UNITS_NS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+const UNITS_NS: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
 /** Go's time.Duration is an int64 of nanoseconds. */
 const DURATION_NS_MAX = 2n ** 63n - 1n;
 

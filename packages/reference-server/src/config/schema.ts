@@ -35,13 +35,24 @@ export const list = <K extends Kind>(item: K): { readonly type: 'list'; readonly
 /** Maps merge one level: a child file adds keys and replaces values whole. */
 export const map = <K extends Kind>(value: K): { readonly type: 'map'; readonly value: K } => ({ type: 'map', value });
 /** Keys are byte sizes (`0`, `2GB`); the value's keys are numbers of bytes as text. */
-export const byteSizeMap = <K extends Kind>(value: K): { readonly type: 'map'; readonly value: K; readonly key: 'byte-size' } => ({ type: 'map', value, key: 'byte-size' });
-export const struct = <F extends Readonly<Record<string, Field>>>(fields: F): { readonly type: 'struct'; readonly fields: F } => ({ type: 'struct', fields });
+export const byteSizeMap = <K extends Kind>(
+  value: K,
+): { readonly type: 'map'; readonly value: K; readonly key: 'byte-size' } => ({ type: 'map', value, key: 'byte-size' });
+export const struct = <F extends Readonly<Record<string, Field>>>(
+  fields: F,
+): { readonly type: 'struct'; readonly fields: F } => ({ type: 'struct', fields });
 
-export const key = <K extends Kind>(kind: K, says: string, defaultValue?: Field['default']): { readonly kind: K; readonly says: string; readonly default?: NonNullable<Field['default']> } =>
+export const key = <K extends Kind>(
+  kind: K,
+  says: string,
+  defaultValue?: Field['default'],
+): { readonly kind: K; readonly says: string; readonly default?: NonNullable<Field['default']> } =>
   defaultValue === undefined ? { kind, says } : { kind, says, default: defaultValue };
 /** A key that Go's files carry and that has no effect here. */
-export const ignored = <K extends Kind>(kind: K, says: string): { readonly kind: K; readonly says: string; readonly ignored: true } => ({ kind, says, ignored: true });
+export const ignored = <K extends Kind>(
+  kind: K,
+  says: string,
+): { readonly kind: K; readonly says: string; readonly ignored: true } => ({ kind, says, ignored: true });
 
 /** The TypeScript value of a kind. Durations are milliseconds, byte sizes bytes. */
 export type Value<K extends Kind> = K extends { type: 'duration' | 'byte-size' | 'int' | 'uint' | 'float' }
@@ -86,14 +97,17 @@ export function zeroOf(kind: Kind): unknown {
 export function withDefaults(kind: Kind, value: unknown): unknown {
   if (kind.type === 'list') return (value as unknown[]).map((item) => withDefaults(kind.item, item));
   if (kind.type === 'map') {
-    return Object.fromEntries(Object.entries(value as Record<string, unknown>).map(([name, item]) => [name, withDefaults(kind.value, item)]));
+    return Object.fromEntries(
+      Object.entries(value as Record<string, unknown>).map(([name, item]) => [name, withDefaults(kind.value, item)]),
+    );
   }
   if (kind.type !== 'struct') return value;
   const filled: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(kind.fields)) {
     const own = (value as Record<string, unknown>)[name];
     const isZero = own === 0 || own === '' || own === false || own === undefined;
-    filled[name] = isZero && field.default !== undefined ? field.default : withDefaults(field.kind, own ?? zeroOf(field.kind));
+    filled[name] =
+      isZero && field.default !== undefined ? field.default : withDefaults(field.kind, own ?? zeroOf(field.kind));
   }
   return filled;
 }

@@ -1,5 +1,19 @@
 /** Blocks that several components share. Defaults are Kraken's (spec index-proxy-registry-config.md §6.4). */
-import { any, bool, byteSize, byteSizeMap, duration, ignored, int, key, list, map, string, struct, uint } from './schema.js';
+import {
+  any,
+  bool,
+  byteSize,
+  byteSizeMap,
+  duration,
+  ignored,
+  int,
+  key,
+  list,
+  map,
+  string,
+  struct,
+  uint,
+} from './schema.js';
 
 const S = 1000;
 const MIN = 60 * S;
@@ -9,8 +23,14 @@ const path = (says: string) => key(struct({ path: key(string, says) }), says);
 
 export const tls = key(
   struct({
-    name: key(string, 'Server name that certificates of all other components must carry; empty = the host that is called.'),
-    cas: key(list(struct({ path: key(string, 'PEM file.') })), 'Certificate authorities, for servers (client certificates) and clients (in addition to the system ones).'),
+    name: key(
+      string,
+      'Server name that certificates of all other components must carry; empty = the host that is called.',
+    ),
+    cas: key(
+      list(struct({ path: key(string, 'PEM file.') })),
+      'Certificate authorities, for servers (client certificates) and clients (in addition to the system ones).',
+    ),
     server: key(
       struct({
         disabled: key(bool, 'Serve plain HTTP.'),
@@ -81,10 +101,16 @@ export const activeUpstream = key(
   'A set of hosts with active health checks.',
 );
 const passiveHealth = key(
-  struct({ fails: key(int, 'Failures within `fail_timeout` that take a host out.', 3), fail_timeout: key(duration, 'How long it stays out.', 5 * MIN) }),
+  struct({
+    fails: key(int, 'Failures within `fail_timeout` that take a host out.', 3),
+    fail_timeout: key(duration, 'How long it stays out.', 5 * MIN),
+  }),
   'Passive health: failures of real requests.',
 );
-export const passiveUpstream = key(struct({ hosts, healthcheck: passiveHealth }), 'A set of hosts with passive health.');
+export const passiveUpstream = key(
+  struct({ hosts, healthcheck: passiveHealth }),
+  'A set of hosts with passive health.',
+);
 export const hashring = key(
   struct({
     max_replica: key(int, 'Owners of a digest.', 3),
@@ -94,9 +120,15 @@ export const hashring = key(
   }),
   'Rendezvous ring.',
 );
-export const passiveRingUpstream = key(struct({ hosts, healthcheck: passiveHealth, hashring }), 'Hosts on a ring, with passive health.');
+export const passiveRingUpstream = key(
+  struct({ hosts, healthcheck: passiveHealth, hashring }),
+  'Hosts on a ring, with passive health.',
+);
 
-export const listener = ignored(struct({ net: key(string, ''), addr: key(string, '') }), 'The socket behind nginx; the public port comes from the command line.');
+export const listener = ignored(
+  struct({ net: key(string, ''), addr: key(string, '') }),
+  'The socket behind nginx; the public port comes from the command line.',
+);
 
 const cleanup = key(
   struct({
@@ -104,23 +136,50 @@ const cleanup = key(
     interval: key(duration, 'Time between sweeps.', 30 * MIN),
     tti: key(duration, 'Idle time after which a file goes.', 6 * HOUR),
     ttl: key(duration, 'Age after which a file goes; 0 = never.'),
-    aggressive_threshold: key(int, 'Disk use in percent of the file system of the store from which `aggressive_ttL` counts; 0 = off.'),
+    aggressive_threshold: key(
+      int,
+      'Disk use in percent of the file system of the store from which `aggressive_ttL` counts; 0 = off.',
+    ),
     aggressive_ttL: key(duration, 'Age limit while the disk is that full (the capital L is Kraken’s).', HOUR),
-    aggressive_lower_threshold: key(int, 'Disk use in percent down to which the oldest files go when the threshold is passed; 0 = off.'),
+    aggressive_lower_threshold: key(
+      int,
+      'Disk use in percent down to which the oldest files go when the threshold is passed; 0 = off.',
+    ),
   }),
   'Clean-up of one directory.',
 );
-const partSizes = { read_part_size: ignored(byteSize, 'Reads are sized by measurement.'), write_part_size: ignored(byteSize, 'Writes are sized by measurement.') };
+const partSizes = {
+  read_part_size: ignored(byteSize, 'Reads are sized by measurement.'),
+  write_part_size: ignored(byteSize, 'Writes are sized by measurement.'),
+};
 export const downloadStore = key(
-  struct({ download_dir: key(string, 'Partial blobs. Required.'), cache_dir: key(string, 'Whole blobs. Required; same file system.'), download_cleanup: cleanup, cache_cleanup: cleanup, ...partSizes }),
+  struct({
+    download_dir: key(string, 'Partial blobs. Required.'),
+    cache_dir: key(string, 'Whole blobs. Required; same file system.'),
+    download_cleanup: cleanup,
+    cache_cleanup: cleanup,
+    ...partSizes,
+  }),
   'Disk of an agent.',
 );
-export const simpleStore = key(struct({ upload_dir: key(string, 'Scratch; emptied at start.'), cache_dir: key(string, 'Tags.'), upload_cleanup: cleanup, cache_cleanup: cleanup, ...partSizes }), 'Disk of a build-index.');
+export const simpleStore = key(
+  struct({
+    upload_dir: key(string, 'Scratch; emptied at start.'),
+    cache_dir: key(string, 'Tags.'),
+    upload_cleanup: cleanup,
+    cache_cleanup: cleanup,
+    ...partSizes,
+  }),
+  'Disk of a build-index.',
+);
 export const caStore = key(
   struct({
     upload_dir: key(string, 'Upload sessions; emptied at start. Required.'),
     cache_dir: key(string, 'Whole blobs. Required; same file system.'),
-    volumes: ignored(list(struct({ location: key(string, ''), weight: key(int, '') })), 'Volumes are not offered yet; one file system per store.'),
+    volumes: ignored(
+      list(struct({ location: key(string, ''), weight: key(int, '') })),
+      'Volumes are not offered yet; one file system per store.',
+    ),
     capacity: ignored(int, 'Limits are in bytes and disk use here, not in entries.'),
     upload_cleanup: cleanup,
     cache_cleanup: cleanup,
@@ -175,7 +234,10 @@ export const scheduler = key(
         piece_request_policy: key(string, '`default` (random) or `rarest_first`; empty = `rarest_first`.'),
         pipeline_limit: key(int, 'Pieces asked ahead of one agent; 0 = 3.'),
         origin_pipeline_limit: key(int, 'Pieces asked ahead of one origin; 0 = 2 (Kraken: 5).'),
-        endgame_threshold: key(int, 'Missing pieces from which one piece may be asked of two peers; 0 = pipeline_limit.'),
+        endgame_threshold: key(
+          int,
+          'Missing pieces from which one piece may be asked of two peers; 0 = pipeline_limit.',
+        ),
         disable_endgame: key(bool, 'Never ask two peers.'),
       }),
       'Piece requests.',
@@ -185,14 +247,20 @@ export const scheduler = key(
   }),
   'The swarm engine.',
 );
-export const networkEvent = ignored(struct({ enabled: key(bool, ''), log_path: key(string, '') }), 'Network event files are not offered yet.');
+export const networkEvent = ignored(
+  struct({ enabled: key(bool, ''), log_path: key(string, '') }),
+  'Network event files are not offered yet.',
+);
 export const peerIdFactory = key(string, '`addr_hash` (stable) or `random`.', 'addr_hash');
 
 export const backends = key(
   list(
     struct({
       namespace: key(string, 'Regular expression over namespaces; the first match wins; not anchored.'),
-      backend: key(map(any), 'Exactly one key, the kind: `file`, `memory`, `s3`, `testfs`; its value holds the settings of the kind.'),
+      backend: key(
+        map(any),
+        'Exactly one key, the kind: `file`, `memory`, `s3`, `testfs`; its value holds the settings of the kind.',
+      ),
       must_ready: key(bool, 'Readiness fails while this backend does not answer.'),
       bandwidth: ignored(any, 'Backend rate limits are not offered yet.'),
     }),
@@ -201,7 +269,15 @@ export const backends = key(
 );
 export const auth = key(map(any), 'Credentials per kind and user, usually in the `--secrets` file.');
 export const backendManager = ignored(any, 'Its log goes to the one log.');
-export const localdb = key(struct({ source: key(string, 'File name; the retry journal lies beside it as `<source>.journal`. A Go database with pending tasks stops the start.') }), 'Where tasks survive restarts. Required.');
+export const localdb = key(
+  struct({
+    source: key(
+      string,
+      'File name; the retry journal lies beside it as `<source>.journal`. A Go database with pending tasks stops the start.',
+    ),
+  }),
+  'Where tasks survive restarts. Required.',
+);
 export const retryQueue = key(
   struct({
     incoming_buffer: ignored(int, 'The queue is on disk; see `tasks_max`.'),
