@@ -1,2 +1,5 @@
 export * from './http/index.js';
 export * from './oci/index.js';
+export * from './cluster/index.js';
+export * from './origin/index.js';
+export * from './retry/index.js';

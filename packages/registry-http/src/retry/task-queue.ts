@@ -8,8 +8,8 @@
  */
 import { asKrakenError, KrakenError } from '@kraken/core/errors';
 import { silentLogger, silentMetrics, type Logger, type Metrics } from '@kraken/core/ports';
-import { Random } from '@kraken/core/random';
-import { RetrySchedule } from '@kraken/core/retry';
+
+import { Random, RetrySchedule } from '@kraken/core/retry';
 import { randomInt } from 'node:crypto';
 import { systemClock, type CancelTimer, type Clock } from './clock.js';
 import { DueHeap } from './due-heap.js';
