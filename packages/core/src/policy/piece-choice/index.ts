@@ -1,0 +1,11 @@
+/** The table of piece-choice policies. A new one is a file and a line here; the name is the value of `piece_request_policy`. */
+import { randomPiece } from './default.js';
+import type { PieceChoice } from './piece-choice.js';
+import { rarestFirst } from './rarest-first.js';
+
+export type { PieceChoice, PieceQuestion, RarityGroups } from './piece-choice.js';
+
+export const PIECE_CHOICES: Readonly<Record<string, PieceChoice>> = {
+  default: randomPiece,
+  rarest_first: rarestFirst,
+};

@@ -1,0 +1,49 @@
+/** One connection of the swarm, from the first wish until `connection-closed` or `dial-failed`. Plain data. */
+import type { Bitfield, PeerId } from '../content/index.js';
+import type { Handshake } from '../wire/index.js';
+import type { Due } from './due.js';
+import type { Timer } from './timers.js';
+import type { Torrent } from './torrent.js';
+
+/**
+ * `waiting`: came in, the torrent is not open yet. `dialling`: we connect. `active`: attached. `closing`: we closed it, or
+ * gave the dial up; the host has yet to confirm.
+ */
+export type ConnectionPhase = 'waiting' | 'dialling' | 'active' | 'closing';
+
+export class Connection {
+  phase: ConnectionPhase;
+  /** The remote speaks our version of the protocol; else it is a Go peer, or not known yet. */
+  ours = false;
+  /** What our handshake says that we have; until the peer is attached. */
+  snapshot: Bitfield | undefined;
+  /** The handshake of a peer that waits. */
+  handshake: Handshake | undefined;
+  activeAt = 0;
+  /** Last piece that came or went. */
+  progressAt = 0;
+  /** At least one piece went over it. */
+  useful = false;
+  /** Queued `send-piece`s. */
+  sending = 0;
+  /** Requests that expired since the last piece came. */
+  expiries = 0;
+  /** Payloads that nobody asked for. */
+  unsolicited = 0;
+  /** Since when nothing is asked of it. */
+  idleSince = 0;
+  /** Pieces not to be asked of it until a time, ms. */
+  readonly avoid = new Map<number, number>();
+
+  constructor(
+    readonly conn: number,
+    readonly torrent: Torrent,
+    readonly peer: PeerId,
+    readonly inbound: boolean,
+    /** The remote is an origin; only known for our dials. */
+    readonly origin: boolean,
+    readonly timer: Timer<Due>,
+  ) {
+    this.phase = inbound ? 'waiting' : 'dialling';
+  }
+}

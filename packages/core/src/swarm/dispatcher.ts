@@ -1,0 +1,397 @@
+/**
+ * Exchanges the pieces of one open torrent with its attached peers: decides what to ask of whom, permits payloads,
+ * serves requests (Kraken: dispatch). Source: spec p2p.md §5.
+ *
+ * Never dials, never answers pulls, never commits: the torrent does. Work per event is O(attached peers) at most.
+ */
+import { pieceLengthAt, type Bitfield, type MetaInfo } from '../content/index.js';
+import type { PeerMessage } from '../wire/index.js';
+import { Candidates } from './candidates.js';
+import type { Connection } from './connection.js';
+import type { SwarmContext } from './context.js';
+import type { PieceVerdict } from './events.js';
+import { OwnPieces } from './own-pieces.js';
+import { PeerPieces } from './peer-pieces.js';
+import { PieceRequests } from './piece-requests.js';
+import { Readers } from './readers.js';
+import type { Torrent } from './torrent.js';
+
+/** A peer that refused a piece is not asked for it again for so long. Guess: 5 s. */
+const REFUSAL_AVOID_MS = 5000;
+/** A payload that has started must end within so many request timeouts, and not before `PAYLOAD_MIN_MS`. Guess. */
+const PAYLOAD_TIMEOUTS = 4;
+const PAYLOAD_MIN_MS = 60_000;
+/** Payloads that nobody asked for before the connection is closed. Guess. */
+const UNSOLICITED_MAX = 16;
+
+export class Dispatcher {
+  readonly metainfo: MetaInfo;
+  readonly own: OwnPieces;
+  readonly peers: PeerPieces;
+  readonly requests = new PieceRequests();
+  readonly readers = new Readers();
+  /** Last time a piece was stored; the opening at first. */
+  lastStoredAt: number;
+  readonly #context: SwarmContext;
+  readonly #torrent: Torrent;
+  readonly #attached = new Map<number, Connection>();
+  readonly #candidates: Candidates;
+  #stopped = false;
+
+  constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield) {
+    this.#context = context;
+    this.#torrent = torrent;
+    this.metainfo = metainfo;
+    this.own = new OwnPieces(have);
+    this.peers = new PeerPieces(have);
+    this.#candidates = new Candidates(this.own.open, this.peers.rarity, context.random);
+    this.lastStoredAt = context.now;
+  }
+
+  get attached(): ReadonlyMap<number, Connection> {
+    return this.#attached;
+  }
+
+  /** Ask for nothing more; what is under way may finish. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** A peer is connected. Tells it what we got since our handshake (spec p2p.md §5.9), then asks. */
+  attach(connection: Connection, bits: Bitfield): void {
+    this.peers.add(connection.conn, bits, connection.origin);
+    this.#attached.set(connection.conn, connection);
+    const { snapshot } = connection;
+    connection.snapshot = undefined;
+    if (snapshot !== undefined && snapshot.count < this.own.have.count) this.#catchUp(connection, snapshot);
+    this.fill(connection);
+  }
+
+  /** A peer is gone: what it was asked for is asked elsewhere. */
+  detach(connection: Connection): void {
+    this.#attached.delete(connection.conn);
+    this.peers.remove(connection.conn);
+    for (const piece of this.requests.drop(connection.conn)) this.#release(piece);
+    this.fillAll();
+  }
+
+  /** Ask every attached peer for more, up to its quota. */
+  fillAll(): void {
+    if (this.#stopped || this.own.wantedMissing === 0) return;
+    for (const connection of this.#attached.values()) this.fill(connection);
+  }
+
+  /** Ask a peer for more, up to its quota. */
+  fill(connection: Connection): void {
+    if (this.#stopped || this.own.wantedMissing === 0 || connection.phase !== 'active') return;
+    const bits = this.peers.bits(connection.conn);
+    if (bits === undefined) return;
+    const spared = this.#isSpared(connection);
+    for (let quota = this.#quota(connection); quota > 0; quota--) {
+      const piece = this.#pick(connection, bits, spared);
+      if (piece < 0) break;
+      this.#request(connection, piece);
+    }
+    if (spared && this.requests.inFlight(connection.conn) === 0) {
+      const { now, config, timers } = this.#context;
+      timers.setBy(connection.timer, Math.max(now, connection.idleSince + config.originIdleMs));
+    }
+  }
+
+  onMessage(connection: Connection, message: PeerMessage): void {
+    switch (message.type) {
+      case 'piece-request':
+        return this.#serve(connection, message.piece, message.offset, message.length);
+      case 'announce-piece':
+        return this.#announced(connection, message.piece);
+      case 'complete':
+        return this.#completed(connection);
+      case 'error':
+        return this.#refused(connection, message.piece, message.code);
+      case 'cancel-piece':
+      case 'ignored':
+        return;
+    }
+  }
+
+  /** A payload header came: permit, discard or close. */
+  onPayload(connection: Connection, piece: number, offset: number, length: number): void {
+    const { out, observe, connections, now } = this.#context;
+    const { digest } = this.#torrent;
+    const { conn, peer } = connection;
+    const exact = pieceLengthAt(this.metainfo, piece);
+    if (piece < 0 || piece >= this.own.have.length || offset !== 0 || length !== exact) {
+      observe({ kind: 'peer-misbehaved', peer, says: `payload of piece ${piece}: offset ${offset}, length ${length}, expected 0 and ${exact}` });
+      return connections.close(connection, 'protocol-error');
+    }
+    const expected = this.requests.expects(conn, piece);
+    if (expected && !this.own.have.has(piece) && this.requests.writerOf(piece) === undefined) {
+      this.requests.forgetLate(conn, piece);
+      this.requests.settle(conn, piece);
+      const deadlineAt = now + Math.max(PAYLOAD_MIN_MS, PAYLOAD_TIMEOUTS * this.#timeoutMs());
+      this.requests.add(conn, piece, deadlineAt);
+      this.own.claim(piece);
+      this.requests.startWriting(conn, piece);
+      this.#context.timers.setBy(connection.timer, deadlineAt);
+      out.push({ type: 'receive-piece', conn, digest, piece, length });
+      return;
+    }
+    out.push({ type: 'discard-payload', conn, length });
+    observe({ kind: 'piece-duplicate', digest, peer, piece });
+    if (!expected && ++connection.unsolicited > UNSOLICITED_MAX) {
+      observe({ kind: 'peer-misbehaved', peer, says: `${connection.unsolicited} payloads that were not asked for` });
+      return connections.close(connection, 'protocol-error');
+    }
+    this.requests.forgetLate(conn, piece);
+    if (this.requests.writerOf(piece) !== conn) this.#settle(connection, piece);
+    this.fill(connection);
+  }
+
+  /**
+   * A permitted payload has ended. The torrent has checked that `conn` is the writer.
+   * @param connection absent or closing when it died meanwhile
+   * @returns true when the piece is new
+   */
+  onStored(connection: Connection | undefined, conn: number, piece: number, verdict: PieceVerdict): boolean {
+    this.requests.stopWriting(piece);
+    this.requests.settle(conn, piece);
+    if (connection !== undefined && this.requests.inFlight(conn) === 0) connection.idleSince = this.#context.now;
+    if (verdict === 'ok') return this.#stored(connection, piece);
+    if (connection !== undefined) {
+      const { digest } = this.#torrent;
+      this.#context.observe({ kind: 'piece-rejected', digest, peer: connection.peer, piece, verdict });
+      if (verdict === 'bad-sum') this.#blame(connection);
+    }
+    this.#release(piece);
+    this.#offer(piece);
+    if (connection !== undefined) this.fill(connection);
+    return false;
+  }
+
+  /** Requests may have expired, refusals lapsed, or an origin been idle for long enough. */
+  onTimer(connection: Connection): void {
+    const { now, timers, observe, connections } = this.#context;
+    const { digest } = this.#torrent;
+    const freed: number[] = [];
+    for (const { piece, deadlineAt } of [...this.requests.of(connection.conn)]) {
+      if (deadlineAt > now) {
+        timers.setBy(connection.timer, deadlineAt);
+        continue;
+      }
+      if (this.requests.writerOf(piece) === connection.conn) return connections.close(connection, 'idle');
+      this.requests.expire(connection.conn, piece);
+      connection.expiries++;
+      connection.avoid.set(piece, now + this.#timeoutMs());
+      observe({ kind: 'request-expired', digest, peer: connection.peer, piece });
+      if (this.#release(piece)) freed.push(piece);
+    }
+    if (freed.length > 0 && this.requests.inFlight(connection.conn) === 0) connection.idleSince = now;
+    for (const [piece, until] of connection.avoid) {
+      if (until <= now) connection.avoid.delete(piece);
+      else timers.setBy(connection.timer, until);
+    }
+    for (const piece of freed) this.#offer(piece);
+    this.fill(connection);
+  }
+
+  /** Tell an incomplete peer that we are complete; close a complete one. */
+  sayComplete(): void {
+    for (const connection of [...this.#attached.values()]) {
+      if (this.peers.isComplete(connection.conn)) this.#context.connections.close(connection, 'both-complete');
+      else this.#context.out.push({ type: 'send', conn: connection.conn, message: { type: 'complete' } });
+    }
+  }
+
+  #quota(connection: Connection): number {
+    const { config } = this.#context;
+    const limit = connection.origin ? config.originPipelineLimit : config.pipelineLimit;
+    return limit - this.requests.inFlight(connection.conn);
+  }
+
+  /** True for an origin that must not be asked for what agents can give. */
+  #isSpared(connection: Connection): boolean {
+    const { config, now } = this.#context;
+    if (!config.originSparing || !connection.origin) return false;
+    return this.requests.inFlight(connection.conn) > 0 || now - connection.idleSince < config.originIdleMs;
+  }
+
+  #isEndgame(): boolean {
+    const { config } = this.#context;
+    return !config.endgameDisabled && this.own.wantedMissing <= config.endgameThreshold;
+  }
+
+  /** The next piece to ask of the peer, or -1. */
+  #pick(connection: Connection, bits: Bitfield, spared: boolean): number {
+    const { random, config, now, choose } = this.#context;
+    const endgame = this.#isEndgame();
+    const sparing = spared && !endgame;
+    if (sparing && this.peers.hasCompleteAgent) return -1;
+    const without = sparing ? this.peers.partialHeld : undefined;
+    const question = this.#candidates.ask(bits, without, connection.avoid, now);
+    if (this.readers.size > 0 && random.unit() < config.readerShare) {
+      const piece = this.readers.choose(question, this.own.have, random);
+      if (piece >= 0) return piece;
+    }
+    const piece = choose(question);
+    if (question.isCandidate(piece)) return piece;
+    return endgame && !spared ? this.#pickCopy(connection, bits) : -1;
+  }
+
+  /** End game: a piece that is asked elsewhere already. */
+  #pickCopy(connection: Connection, bits: Bitfield): number {
+    const { config, now } = this.#context;
+    for (const piece of this.requests.piecesInFlight()) {
+      if (!bits.has(piece) || !this.own.isWanted(piece)) continue;
+      if (this.requests.copies(piece) >= config.endgameCopiesMax || this.requests.writerOf(piece) !== undefined) continue;
+      if (this.requests.isAsked(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
+      return piece;
+    }
+    return -1;
+  }
+
+  #request(connection: Connection, piece: number): void {
+    const { now, out, timers, observe } = this.#context;
+    const { conn, peer } = connection;
+    const deadlineAt = now + this.#timeoutMs() * (this.requests.inFlight(conn) + 1);
+    this.own.claim(piece);
+    this.requests.add(conn, piece, deadlineAt);
+    timers.setBy(connection.timer, deadlineAt);
+    const length = pieceLengthAt(this.metainfo, piece);
+    out.push({ type: 'send', conn, message: { type: 'piece-request', piece, offset: 0, length } });
+    observe({ kind: 'piece-requested', digest: this.#torrent.digest, peer, piece });
+  }
+
+  /** A freed piece goes to the least busy peer that may be asked, agents first. */
+  #offer(piece: number): void {
+    if (this.#stopped || !this.own.open.has(piece)) return;
+    const { now, config } = this.#context;
+    const agentHas = this.peers.hasCompleteAgent || this.peers.partialHeld.has(piece);
+    let best: Connection | undefined;
+    let bestLoad = Infinity;
+    for (const connection of this.#attached.values()) {
+      if (!this.peers.has(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
+      if (this.#quota(connection) <= 0 || (agentHas && this.#isSpared(connection))) continue;
+      const load = this.requests.inFlight(connection.conn) + (connection.origin && config.originSparing ? 1000 : 0);
+      if (load < bestLoad) {
+        best = connection;
+        bestLoad = load;
+      }
+    }
+    if (best !== undefined) this.#request(best, piece);
+  }
+
+  #announced(connection: Connection, piece: number): void {
+    if (piece >= this.own.have.length) {
+      const says = `announce of piece ${piece} of ${this.own.have.length}`;
+      return this.#context.observe({ kind: 'peer-misbehaved', peer: connection.peer, says });
+    }
+    if (!this.peers.announce(connection.conn, piece) || this.#stopped || this.#quota(connection) <= 0) return;
+    if (this.own.open.has(piece) && !connection.avoid.has(piece) && !this.#isSpared(connection)) {
+      this.#request(connection, piece);
+    } else if (this.#isEndgame()) this.fill(connection);
+  }
+
+  #completed(connection: Connection): void {
+    if (this.#torrent.state === 'seeding') return this.#context.connections.close(connection, 'both-complete');
+    if (this.peers.complete(connection.conn)) this.fill(connection);
+  }
+
+  #refused(connection: Connection, piece: number, code: number): void {
+    if (code !== 0 || this.requests.writerOf(piece) === connection.conn) return;
+    if (!this.requests.isAsked(connection.conn, piece)) return;
+    const until = this.#context.now + REFUSAL_AVOID_MS;
+    connection.avoid.set(piece, until);
+    this.#context.timers.setBy(connection.timer, until);
+    this.#settle(connection, piece);
+    this.fill(connection);
+  }
+
+  #serve(connection: Connection, piece: number, offset: number, length: number): void {
+    const text = this.#refusal(connection, piece, offset, length);
+    const { conn } = connection;
+    if (text !== undefined) {
+      this.#context.out.push({ type: 'send', conn, message: { type: 'error', piece, code: 0, text } });
+      return;
+    }
+    connection.sending++;
+    this.#context.out.push({ type: 'send-piece', conn, digest: this.#torrent.digest, piece, length });
+  }
+
+  /** Why a request cannot be served; Go's texts where Go has one. */
+  #refusal(connection: Connection, piece: number, offset: number, length: number): string | undefined {
+    const pieces = this.own.have.length;
+    if (offset !== 0 || length !== pieceLengthAt(this.metainfo, piece)) return 'reading / writing chunk of piece not supported';
+    if (piece >= pieces) return `invalid piece index ${piece}: num pieces = ${pieces}`;
+    if (!this.own.have.has(piece)) return 'piece not complete';
+    if (connection.sending >= QUEUED_SENDS_MAX) return `too many queued requests: limit = ${QUEUED_SENDS_MAX}`;
+    return undefined;
+  }
+
+  #stored(connection: Connection | undefined, piece: number): boolean {
+    const { now, out, observe } = this.#context;
+    const { digest } = this.#torrent;
+    if (!this.own.store(piece)) return false;
+    this.peers.rarity.done(piece);
+    this.lastStoredAt = now;
+    const freed = this.requests.expirePiece(piece);
+    if (connection !== undefined) {
+      const { peer, origin } = connection;
+      connection.progressAt = now;
+      connection.useful = true;
+      connection.expiries = 0;
+      observe({ kind: 'piece-received', digest, peer, piece, length: pieceLengthAt(this.metainfo, piece), fromOrigin: origin });
+    }
+    const conns: number[] = [];
+    for (const other of this.#attached.values()) {
+      if (other !== connection && !this.peers.has(other.conn, piece)) conns.push(other.conn);
+    }
+    if (conns.length > 0) out.push({ type: 'broadcast', conns, message: { type: 'announce-piece', piece } });
+    if (connection !== undefined) this.fill(connection);
+    for (const conn of freed) {
+      const other = this.#attached.get(conn);
+      if (other === undefined) continue;
+      if (this.requests.inFlight(conn) === 0) other.idleSince = now;
+      this.fill(other);
+    }
+    return true;
+  }
+
+  #blame(connection: Connection): void {
+    if (connection.phase === 'closing') {
+      this.#context.connections.penalise(this.#torrent.digest, connection.peer, 'ban');
+    } else this.#context.connections.close(connection, 'bad-piece');
+  }
+
+  /** A request ended without a piece: free the piece and offer it to others. */
+  #settle(connection: Connection, piece: number): void {
+    if (!this.requests.settle(connection.conn, piece)) return;
+    if (this.requests.inFlight(connection.conn) === 0) connection.idleSince = this.#context.now;
+    if (this.#release(piece)) this.#offer(piece);
+  }
+
+  /** @returns true when the piece may be asked for again */
+  #release(piece: number): boolean {
+    if (this.requests.copies(piece) > 0 || this.requests.writerOf(piece) !== undefined) return false;
+    return this.own.release(piece);
+  }
+
+  #catchUp(connection: Connection, snapshot: Bitfield): void {
+    const { out } = this.#context;
+    const { conn } = connection;
+    if (this.#torrent.state === 'seeding') {
+      out.push({ type: 'send', conn, message: { type: 'complete' } });
+      return;
+    }
+    for (const piece of this.own.have) {
+      if (!snapshot.has(piece)) out.push({ type: 'send', conn, message: { type: 'announce-piece', piece } });
+    }
+  }
+
+  #timeoutMs(): number {
+    const { config } = this.#context;
+    return Math.max(config.requestTimeoutMinMs, Math.ceil((config.requestTimeoutPerMiBMs * this.metainfo.pieceLength) / 2 ** 20));
+  }
+}
+
+/** Pieces queued for one connection; more requests are refused. Guess: 64, far above the pipelines of Go (5) and ours. */
+const QUEUED_SENDS_MAX = 64;

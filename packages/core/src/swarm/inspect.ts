@@ -1,0 +1,102 @@
+/** Plain views of the swarm machine for checkers, tests and HTTP. Read only; O(everything). */
+import type { Bitfield, Digest, InfoHash, PeerId } from '../content/index.js';
+import type { ConnectionPhase } from './connection.js';
+import type { SwarmContext } from './context.js';
+import type { Torrent, TorrentState } from './torrent.js';
+
+export interface ConnectionView {
+  readonly conn: number;
+  readonly peer: PeerId;
+  readonly inbound: boolean;
+  readonly origin: boolean;
+  readonly phase: ConnectionPhase;
+  /** Pieces of an active peer. */
+  readonly bits?: Bitfield;
+  /** Pieces asked of it. */
+  readonly asked: readonly number[];
+  readonly sending: number;
+}
+
+export interface TorrentView {
+  readonly digest: Digest;
+  readonly state: TorrentState;
+  readonly pieces: number;
+  readonly have: number;
+  /** Our pieces; absent until the blob is open. */
+  readonly haveBits?: Bitfield;
+  readonly wantedMissing: number;
+  readonly pulls: readonly number[];
+  readonly connections: readonly ConnectionView[];
+  /** Attached peers that have each piece. */
+  readonly rarity: readonly number[];
+  /** Missing pieces in the order of the rarity groups, for checks of the structure. */
+  readonly groups: readonly (readonly number[])[];
+  readonly open: readonly number[];
+  /** Pieces being written, with their connection. */
+  readonly writers: readonly (readonly [piece: number, conn: number])[];
+}
+
+export interface SwarmView {
+  readonly torrents: readonly TorrentView[];
+  /** Connections of the node, closing ones included. */
+  readonly connections: number;
+  readonly pulls: readonly number[];
+}
+
+/** State of one torrent, for HTTP. */
+export interface TorrentStatus {
+  readonly state: TorrentState;
+  readonly infoHash?: InfoHash;
+  /** Bytes. */
+  readonly length?: number;
+  readonly pieces: number;
+  readonly have: number;
+  readonly connections: number;
+  readonly waitingPulls: number;
+}
+
+export function inspectSwarm(context: SwarmContext): SwarmView {
+  return {
+    torrents: [...context.torrents.values()].map(inspectTorrent),
+    connections: context.connections.size,
+    pulls: [...context.pulls.all()].map((pull) => pull.id),
+  };
+}
+
+export function torrentStatus(torrent: Torrent): TorrentStatus {
+  const { metainfo, dispatcher } = torrent;
+  return {
+    state: torrent.state,
+    ...(metainfo === undefined ? {} : { infoHash: metainfo.infoHash, length: metainfo.length }),
+    pieces: dispatcher?.own.have.length ?? 0,
+    have: dispatcher?.own.have.count ?? 0,
+    connections: torrent.connections.size,
+    waitingPulls: torrent.pulls.size,
+  };
+}
+
+function inspectTorrent(torrent: Torrent): TorrentView {
+  const { digest, state, dispatcher } = torrent;
+  const pieces = dispatcher?.own.have.length ?? 0;
+  const rarity = dispatcher?.peers.rarity;
+  return {
+    digest,
+    state,
+    pieces,
+    have: dispatcher?.own.have.count ?? 0,
+    ...(dispatcher === undefined ? {} : { haveBits: dispatcher.own.have }),
+    wantedMissing: dispatcher?.own.wantedMissing ?? 0,
+    pulls: [...torrent.pulls].map((pull) => pull.id),
+    connections: [...torrent.connections.values()].map(({ conn, peer, inbound, origin, phase, sending }) => {
+      const bits = dispatcher?.peers.bits(conn);
+      const asked = (dispatcher?.requests.of(conn) ?? []).map((request) => request.piece);
+      return { conn, peer, inbound, origin, phase, sending, asked, ...(bits === undefined ? {} : { bits }) };
+    }),
+    rarity: Array.from({ length: pieces }, (_, piece) => dispatcher?.peers.count(piece) ?? 0),
+    groups: Array.from({ length: rarity?.groups ?? 0 }, (_, g) =>
+      Array.from({ length: rarity?.groupSize(g) ?? 0 }, (_unused, i) => rarity?.pieceAt(g, i) ?? -1),
+    ),
+    open: [...(dispatcher?.own.open ?? [])],
+    writers: [...(dispatcher?.requests.writersByPiece() ?? [])],
+  };
+}

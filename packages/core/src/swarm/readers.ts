@@ -1,0 +1,68 @@
+/**
+ * Open readers of one torrent and range pulls that wait for their last piece. A range pull is filed under the lowest
+ * piece it still lacks, so a stored piece costs only what waits for exactly that piece.
+ */
+import type { Bitfield } from '../content/index.js';
+import type { Random } from '../random/index.js';
+import type { Candidates } from './candidates.js';
+import type { Pull } from './pulls.js';
+
+export class Readers {
+  readonly #readers: Pull[] = [];
+  readonly #ranges = new Map<number, Set<Pull>>();
+  readonly #filedUnder = new Map<Pull, number>();
+
+  /** Number of in-order readers. */
+  get size(): number {
+    return this.#readers.length;
+  }
+
+  addReader(pull: Pull): void {
+    this.#readers.push(pull);
+  }
+
+  /** File a range pull. @returns true when it lacks nothing */
+  addRange(pull: Pull, have: Bitfield): boolean {
+    const lacks = have.firstClear(pull.first);
+    if (lacks < 0 || lacks >= pull.end) return true;
+    const filed = this.#ranges.get(lacks);
+    if (filed === undefined) this.#ranges.set(lacks, new Set([pull]));
+    else filed.add(pull);
+    this.#filedUnder.set(pull, lacks);
+    return false;
+  }
+
+  remove(pull: Pull): void {
+    const at = this.#readers.indexOf(pull);
+    if (at >= 0) this.#readers.splice(at, 1);
+    const lacks = this.#filedUnder.get(pull);
+    if (lacks === undefined) return;
+    this.#filedUnder.delete(pull);
+    const filed = this.#ranges.get(lacks);
+    filed?.delete(pull);
+    if (filed?.size === 0) this.#ranges.delete(lacks);
+  }
+
+  /** A piece is verified. @returns range pulls that now have everything; they are no longer filed */
+  stored(piece: number, have: Bitfield): readonly Pull[] {
+    const filed = this.#ranges.get(piece);
+    if (filed === undefined) return [];
+    this.#ranges.delete(piece);
+    const done: Pull[] = [];
+    for (const pull of filed) {
+      this.#filedUnder.delete(pull);
+      if (this.addRange(pull, have)) done.push(pull);
+    }
+    return done;
+  }
+
+  /** The lowest candidate that a random reader needs, or -1. */
+  choose(question: Candidates, have: Bitfield, random: Random): number {
+    const pull = this.#readers[random.below(this.#readers.length)];
+    if (pull === undefined) return -1;
+    const lacks = have.firstClear(pull.reader);
+    if (lacks < 0 || lacks >= pull.end) return -1;
+    pull.reader = lacks;
+    return question.firstFrom(lacks, pull.end);
+  }
+}
