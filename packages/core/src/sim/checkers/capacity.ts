@@ -1,0 +1,85 @@
+/**
+ * A torrent never has more connections than its limit (dials under way count), own dials never more than
+ * their share, the node never more than its limit; and after quiet both ends of each connection agree that
+ * it exists.
+ */
+import type { Digest } from '../../content/index.js';
+import type { SwarmConfig } from '../../swarm/index.js';
+import type { SimHost } from '../host.js';
+import { swarmSettings } from '../options.js';
+import type { CheckerFactory } from './checker.js';
+
+interface Books {
+  readonly digestOf: Map<number, Digest>;
+  readonly perTorrent: Map<Digest, number>;
+  readonly dialsPerTorrent: Map<Digest, number>;
+}
+
+const isDial = (conn: number): boolean => conn % 2 === 0;
+
+export const capacity: CheckerFactory = (violated, options) => {
+  const all = new Map<SimHost, Books>();
+  const limits: Readonly<Record<'agent' | 'origin', Omit<SwarmConfig, 'peerId'>>> = {
+    agent: swarmSettings(options, 'agent'),
+    origin: swarmSettings(options, 'origin'),
+  };
+
+  const add = (map: Map<Digest, number>, digest: Digest, by: number): number => {
+    const count = (map.get(digest) ?? 0) + by;
+    if (count === 0) map.delete(digest);
+    else map.set(digest, count);
+    return count;
+  };
+
+  const began = (host: SimHost, books: Books, conn: number, digest: Digest): void => {
+    const limit = limits[host.isOrigin ? 'origin' : 'agent'];
+    books.digestOf.set(conn, digest);
+    const count = add(books.perTorrent, digest, 1);
+    if (count > limit.connectionsPerTorrentMax)
+      violated(`${count} connections of one torrent, limit ${limit.connectionsPerTorrentMax}`, host);
+    if (books.digestOf.size > limit.connectionsMax)
+      violated(`${books.digestOf.size} connections of the node, limit ${limit.connectionsMax}`, host);
+    if (!isDial(conn)) return;
+    const dials = add(books.dialsPerTorrent, digest, 1);
+    if (dials > limit.dialsPerTorrentMax)
+      violated(`${dials} own dials of one torrent, limit ${limit.dialsPerTorrentMax}`, host);
+  };
+
+  const ended = (books: Books, conn: number): void => {
+    const digest = books.digestOf.get(conn);
+    if (digest === undefined) return;
+    books.digestOf.delete(conn);
+    add(books.perTorrent, digest, -1);
+    if (isDial(conn)) add(books.dialsPerTorrent, digest, -1);
+  };
+
+  return {
+    step(host, _now, event, effects) {
+      let books = all.get(host);
+      if (books === undefined)
+        all.set(host, (books = { digestOf: new Map(), perTorrent: new Map(), dialsPerTorrent: new Map() }));
+      if (event.type === 'dial-failed' || event.type === 'connection-closed') ended(books, event.conn);
+      for (const effect of effects) {
+        if (effect.type === 'close') ended(books, effect.conn);
+        else if (effect.type === 'dial') began(host, books, effect.conn, effect.handshake.digest);
+        else if (effect.type === 'accept') began(host, books, effect.conn, effect.handshake.digest);
+      }
+    },
+    died(host) {
+      all.delete(host);
+    },
+    end(view) {
+      for (const { host } of view.nodes) {
+        if (host === undefined) continue;
+        const books = all.get(host);
+        for (const [conn, end] of host.endpoints) {
+          if (end.state === 'dialling' || end.state === 'handshaking') continue;
+          if (end.other?.state !== 'open')
+            violated(`connection ${conn} is open here and ${end.other?.state ?? 'unknown'} at the other end`, host);
+          if (books?.digestOf.has(conn) !== true)
+            violated(`connection ${conn} is open, but the machine has given it up`, host);
+        }
+      }
+    },
+  };
+};

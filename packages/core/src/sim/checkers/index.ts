@@ -1,0 +1,17 @@
+/** The checkers by name. A new one is one file and one line here; every simulation can run it at once. */
+import { capacity } from './capacity.js';
+import type { CheckerFactory } from './checker.js';
+import { committedWhole } from './committed-whole.js';
+import { effectsCompletedOnce } from './effects-completed-once.js';
+import { pullsAnsweredOnce } from './pulls-answered-once.js';
+import { requestsInBitfield } from './requests-in-bitfield.js';
+
+export { CheckFailed, type Checker, type CheckerFactory, type SimView } from './checker.js';
+
+export const CHECKERS: Readonly<Record<string, CheckerFactory>> = {
+  capacity,
+  'committed-whole': committedWhole,
+  'effects-completed-once': effectsCompletedOnce,
+  'pulls-answered-once': pullsAnsweredOnce,
+  'requests-in-bitfield': requestsInBitfield,
+};

@@ -1,0 +1,11 @@
+/** The link models by name. */
+import type { LinkModel, LinkModelContext } from './link-model.js';
+import { MaxMinLinks } from './max-min.js';
+import { TokenBucketLinks } from './token-bucket.js';
+
+export type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
+
+export const LINK_MODELS: Readonly<Record<string, (context: LinkModelContext) => LinkModel>> = {
+  'max-min': (context) => new MaxMinLinks(context),
+  'token-bucket': (context) => new TokenBucketLinks(context),
+};

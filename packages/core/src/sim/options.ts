@@ -1,0 +1,152 @@
+/**
+ * What a simulation is made from. Everything that a run depends on is here, so that printing the options
+ * is enough to repeat it. Sizes in bytes, rates in bytes per second, times in milliseconds.
+ */
+import type { PeerOrderName } from '../policy/index.js';
+import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '../swarm/index.js';
+
+export interface SimOptions {
+  readonly seed: number;
+  readonly agents: number;
+  readonly origins: number;
+  readonly trackers: number;
+  /** Origins that hold one blob; at most `origins`. */
+  readonly replicas: number;
+  readonly blobs: number;
+  readonly blobBytes: number;
+  readonly pieceBytes: number;
+  /** Agents start at a drawn time in [0, startWithinMs). */
+  readonly startWithinMs: number;
+  /** Each pull has an in-order reader. */
+  readonly streaming: boolean;
+  /** Name of a link model. */
+  readonly link: string;
+  readonly agentUpBytesPerSecond: number;
+  readonly agentDownBytesPerSecond: number;
+  readonly originUpBytesPerSecond: number;
+  readonly originDownBytesPerSecond: number;
+  /** One way. */
+  readonly latencyMs: number;
+  /** Turn of one connection at a sender's card (token-bucket). */
+  readonly chunkBytes: number;
+  /** Computation of fair rates (max-min); at most 5. */
+  readonly rateIntervalMs: number;
+  /** What a tracker takes to answer, without the wire. */
+  readonly trackerDelayMs: number;
+  /** Announce interval that trackers hand out. Kraken: 3 s. */
+  readonly announceIntervalMs: number;
+  /** Peers in one handout, origins not counted. Kraken: 50. */
+  readonly handoutMax: number;
+  /** Order of a handout [peerhandoutpolicy.priority]. */
+  readonly peerOrder: PeerOrderName;
+  /** Opening, renaming and deleting a file. */
+  readonly diskDelayMs: number;
+  /** Write of one piece behind its last byte. */
+  readonly pieceWriteMs: number;
+  readonly diskCapacityBytes: number;
+  /** Whole-blob hash, one worker per node. */
+  readonly hashSecondsPerGB: number;
+  /** Faults that are drawn from the seed. */
+  readonly faults: number;
+  /** Names of the kinds that may be drawn. */
+  readonly faultKinds: readonly string[];
+  /** The safety phase: faults begin and end in it; afterwards everything is healed. */
+  readonly faultMs: number;
+  /** A failed pull is asked for again after so long; Infinity: a failure is final. */
+  readonly retryMs: number;
+  /** A run that is not through by then has failed. */
+  readonly horizonMs: number;
+  /** Time after the last answer until the network must be quiet; then everything is shut down and has this long again. */
+  readonly quietMs: number;
+  /** Names of checkers. */
+  readonly checkers: readonly string[];
+  /** Time between the periodic looks of the checkers. */
+  readonly checkIntervalMs: number;
+  /** Settings of the agents' machines that differ from the defaults. */
+  readonly agentSwarm: Partial<SwarmConfig>;
+  /** Settings of the origins' machines that differ from the agents'. */
+  readonly originSwarm: Partial<SwarmConfig>;
+}
+
+export const DEFAULT_SIM_OPTIONS: SimOptions = {
+  seed: 1,
+  agents: 50,
+  origins: 3,
+  trackers: 1,
+  replicas: 3,
+  blobs: 1,
+  blobBytes: 64 * 1024 * 1024,
+  pieceBytes: 1024 * 1024,
+  startWithinMs: 100,
+  streaming: false,
+  link: 'token-bucket',
+  agentUpBytesPerSecond: 300e6,
+  agentDownBytesPerSecond: 300e6,
+  originUpBytesPerSecond: 300e6,
+  originDownBytesPerSecond: 300e6,
+  latencyMs: 0.5,
+  chunkBytes: 256 * 1024,
+  rateIntervalMs: 5,
+  trackerDelayMs: 1,
+  announceIntervalMs: 3000,
+  handoutMax: 50,
+  peerOrder: 'completeness',
+  diskDelayMs: 0.5,
+  pieceWriteMs: 0.2,
+  diskCapacityBytes: Infinity,
+  hashSecondsPerGB: 0.56,
+  faults: 0,
+  faultKinds: [],
+  faultMs: 0,
+  retryMs: Infinity,
+  horizonMs: 600_000,
+  quietMs: 15_000,
+  checkers: [],
+  checkIntervalMs: 100,
+  agentSwarm: {},
+  originSwarm: {},
+};
+
+/**
+ * Defaults filled in.
+ * @throws RangeError with all problems at once
+ */
+export function simOptions(given: Partial<SimOptions>): SimOptions {
+  const options: SimOptions = { ...DEFAULT_SIM_OPTIONS, ...given };
+  const problems: string[] = [];
+  for (const key of [
+    'agents',
+    'origins',
+    'trackers',
+    'replicas',
+    'blobs',
+    'blobBytes',
+    'pieceBytes',
+    'chunkBytes',
+    'handoutMax',
+  ] as const) {
+    const value = options[key];
+    if (!Number.isSafeInteger(value) || value < 1) problems.push(`${key} expected integer ≥ 1, got ${value}`);
+  }
+  for (const key of [
+    'agentUpBytesPerSecond',
+    'agentDownBytesPerSecond',
+    'originUpBytesPerSecond',
+    'originDownBytesPerSecond',
+    'checkIntervalMs',
+    'horizonMs',
+  ] as const) {
+    const value = options[key];
+    if (!(value > 0 && value < Infinity)) problems.push(`${key} expected a finite number > 0, got ${value}`);
+  }
+  if (!(options.rateIntervalMs > 0 && options.rateIntervalMs <= 5))
+    problems.push(`rateIntervalMs expected in (0, 5], got ${options.rateIntervalMs}`);
+  if (problems.length > 0) throw new RangeError(problems.join('; '));
+  return { ...options, replicas: Math.min(options.replicas, options.origins) };
+}
+
+/** The swarm settings of a node of this run, but for its id. */
+export function swarmSettings(options: SimOptions, role: 'agent' | 'origin'): Omit<SwarmConfig, 'peerId'> {
+  const agent = { ...DEFAULT_SWARM_CONFIG, ...options.agentSwarm };
+  return role === 'agent' ? { ...agent, role } : { ...agent, ...options.originSwarm, role };
+}

@@ -1,0 +1,313 @@
+/**
+ * One run: nodes around shipping machines, the network between them, trackers, a workload and checkers,
+ * all driven by virtual time and one seed.
+ */
+import {
+  createMetaInfo,
+  digestFromHex,
+  pieceCountOf,
+  type Digest,
+  type MetaInfo,
+  type PeerId,
+} from '../content/index.js';
+import type { Machine, Millis } from '../machine/index.js';
+import { Random } from '../random/index.js';
+import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '../swarm/index.js';
+import { CHECKERS, CheckFailed, type Checker, type SimView } from './checkers/index.js';
+import { SimClient, type Want } from './client.js';
+import { VirtualClock } from './clock.js';
+import { SimDisk } from './disk.js';
+import { drawFaults, type FaultTarget, type Injection } from './faults/index.js';
+import { SimHost, type SimHostContext } from './host.js';
+import { LINK_MODELS } from './links/index.js';
+import { Network } from './network.js';
+import { SimNode } from './node.js';
+import { simOptions, swarmSettings, type SimOptions } from './options.js';
+import { count, emptyCounts, makeReport, type SimReport } from './report.js';
+import { SimTracker } from './tracker.js';
+import { TraceHash } from './trace.js';
+
+/** What runs on the nodes; replaced in tests that break it on purpose. */
+export type MachineFactory = (config: SwarmConfig, random: Random) => Machine<SwarmEvent, SwarmEffect>;
+
+const shipping: MachineFactory = (config, random) => new SwarmMachine(config, random);
+
+const SWARM_PORT = 16001;
+
+export class Simulation implements SimView, FaultTarget {
+  readonly options: SimOptions;
+  readonly clock = new VirtualClock();
+  readonly nodes: readonly SimNode[];
+  readonly blobs: readonly MetaInfo[];
+  readonly wants: readonly Want[];
+  /** What will go wrong, in the order of its beginning. */
+  readonly faults: readonly Injection[];
+  readonly network: Network;
+  readonly trackers: readonly SimTracker[];
+  readonly #random: Random;
+  readonly #createMachine: MachineFactory;
+  readonly #trace = new TraceHash();
+  readonly #counts = emptyCounts();
+  readonly #checkers: readonly Checker[];
+  readonly #steppers: readonly Checker[];
+  /** The program of each agent that runs, by node. */
+  readonly #clients: (SimClient | undefined)[] = [];
+  readonly #byAddress = new Map<string, SimNode>();
+  readonly #hostContext: SimHostContext;
+  /** Origins by blob, as the ring of a cluster would place it. */
+  readonly #replicas = new Map<Digest, readonly SimNode[]>();
+  #open: number;
+  #steps = 0;
+
+  constructor(given: Partial<SimOptions> = {}, createMachine: MachineFactory = shipping) {
+    const options = simOptions(given);
+    this.options = options;
+    this.#createMachine = createMachine;
+    this.#random = new Random(options.seed);
+    // Each part draws from a generator of its own, so that a change in one does not shift the others.
+    const draw = {
+      links: this.#random.split(),
+      ids: this.#random.split(),
+      blobs: this.#random.split(),
+      starts: this.#random.split(),
+      faults: this.#random.split(),
+    };
+    const makeLinks = LINK_MODELS[options.link];
+    if (makeLinks === undefined)
+      throw new RangeError(`link expected one of ${Object.keys(LINK_MODELS).join(', ')}, got ${options.link}`);
+    this.network = new Network({
+      clock: this.clock,
+      links: makeLinks({
+        clock: this.clock,
+        random: draw.links,
+        chunkBytes: options.chunkBytes,
+        rateIntervalMs: options.rateIntervalMs,
+      }),
+      latencyMs: options.latencyMs,
+      hostOf: (node) => this.nodes[node]?.host,
+      hostAt: (ip, port) => this.#byAddress.get(`${ip}:${port}`)?.host,
+    });
+    this.nodes = this.#makeNodes(draw.ids);
+    this.blobs = this.#makeBlobs(draw.blobs);
+    this.trackers = this.#makeTrackers();
+    this.#checkers = this.#makeCheckers();
+    this.#steppers = this.#checkers.filter((checker) => checker.step !== undefined);
+    this.#hostContext = {
+      clock: this.clock,
+      network: this.network,
+      options,
+      trackerOf: (digest) => this.#trackerOf(digest),
+      onStep: (host, now, event, effects) => this.#stepped(host, now, event, effects),
+      onObservation: (host, observation) => {
+        count(this.#counts, observation);
+        if (observation.kind === 'piece-received' && !host.isOrigin) {
+          this.#counts.pieces++;
+          if (observation.fromOrigin) this.#counts.piecesFromOrigins++;
+        }
+      },
+    };
+    this.wants = this.#makeWants(draw.starts);
+    this.faults = drawFaults(draw.faults, options);
+    this.#open = this.wants.length;
+  }
+
+  get now(): Millis {
+    return this.clock.now;
+  }
+
+  /** Pulls that wait for their final answer. */
+  get openPulls(): number {
+    return this.#open;
+  }
+
+  /**
+   * Run until every pull is answered and the network is quiet, or until the horizon.
+   * @throws CheckFailed when a checker objects
+   */
+  run(): SimReport {
+    for (const node of this.nodes) this.restart(node);
+    for (const want of this.wants) this.clock.at(want.askedAt, () => this.#clients[want.node]?.pull(want));
+    for (const injection of this.faults) {
+      this.clock.at(injection.atMs, () => injection.begin(this));
+      this.clock.at(injection.untilMs, () => injection.end(this));
+    }
+    if (this.#checkers.some((checker) => checker.look !== undefined)) this.#lookAgain();
+    const { horizonMs } = this.options;
+    while (this.#open > 0 && this.clock.runNext(horizonMs));
+    const finishedAt = this.clock.now;
+    if (this.#open === 0) this.#windDown();
+    return makeReport({
+      link: this.options.link,
+      agents: this.options.agents,
+      wants: this.wants,
+      imageBytes: this.options.blobs * this.options.blobBytes,
+      network: this.network.counts,
+      counts: this.#counts,
+      steps: this.#steps,
+      virtualMs: finishedAt,
+      traceHash: this.#trace.hex(),
+    });
+  }
+
+  /** Cut the power of a node. */
+  crash(node: SimNode): void {
+    const { host } = node;
+    if (host === undefined) return;
+    node.host = undefined;
+    this.#clients[node.number] = undefined;
+    host.die();
+    node.disk.crash(this.#random);
+    for (const checker of this.#checkers) checker.died?.(host);
+  }
+
+  /** Switch a node on; its program asks for what it still wants and offers what it has. */
+  restart(node: SimNode): void {
+    if (node.host !== undefined) return;
+    const config: SwarmConfig = { ...swarmSettings(this.options, node.role), peerId: node.peerId };
+    const host = new SimHost(node, this.#createMachine(config, this.#random.split()), this.#hostContext);
+    node.host = host;
+    if (node.role === 'origin') return;
+    const client = new SimClient(host, {
+      streaming: this.options.streaming,
+      retryMs: this.options.retryMs,
+      onFinished: () => this.#open--,
+      later: (delayMs, task) => this.clock.after(delayMs, task),
+    });
+    this.#clients[node.number] = client;
+    for (const file of node.disk.files()) {
+      if (file.committed) host.post({ type: 'seed-requested', namespace: 'sim', digest: file.metainfo.digest });
+    }
+    if (this.clock.now === 0) return;
+    for (const want of this.wants) {
+      if (want.node === node.number && want.finishedAt === undefined && want.askedAt <= this.clock.now)
+        client.pull(want);
+    }
+  }
+
+  /** Everything has been answered: what is on the wire arrives, then all machines are shut down. */
+  #windDown(): void {
+    const { quietMs } = this.options;
+    this.#runUntil(this.clock.now + quietMs);
+    for (const checker of this.#checkers) checker.end?.(this);
+    for (const { host } of this.nodes) host?.post({ type: 'shutdown-requested' });
+    this.#runUntil(this.clock.now + quietMs);
+    for (const checker of this.#checkers) checker.afterShutdown?.(this);
+  }
+
+  #runUntil(until: Millis): void {
+    while (this.clock.runNext(until));
+  }
+
+  #stepped(host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]): void {
+    this.#steps++;
+    this.#trace.step(now, host.node, event, effects.length);
+    for (const effect of effects) if (effect.type === 'dial') this.#counts.dials++;
+    for (const checker of this.#steppers) checker.step?.(host, now, event, effects);
+  }
+
+  #lookAgain(): void {
+    this.clock.afterConstant(this.options.checkIntervalMs, () => {
+      for (const checker of this.#checkers) checker.look?.(this);
+      if (this.#open > 0) this.#lookAgain();
+    });
+  }
+
+  #makeNodes(random: Random): SimNode[] {
+    const { options } = this;
+    const nodes: SimNode[] = [];
+    for (let number = 0; number < options.agents + options.origins; number++) {
+      const role = number < options.agents ? 'agent' : 'origin';
+      const up = role === 'agent' ? options.agentUpBytesPerSecond : options.originUpBytesPerSecond;
+      const down = role === 'agent' ? options.agentDownBytesPerSecond : options.originDownBytesPerSecond;
+      const ip = `10.${number >>> 16}.${(number >>> 8) & 255}.${number & 255}`;
+      const disk = new SimDisk({
+        hashMsPerByte: options.hashSecondsPerGB / 1e6,
+        capacityBytes: options.diskCapacityBytes,
+      });
+      const nic = { host: number, upRate: up / 1000, downRate: down / 1000 };
+      const node = new SimNode(number, role, randomHex(random, 40) as PeerId, ip, SWARM_PORT, nic, disk);
+      nodes.push(node);
+      this.#byAddress.set(`${ip}:${SWARM_PORT}`, node);
+    }
+    return nodes;
+  }
+
+  #makeBlobs(random: Random): MetaInfo[] {
+    const { blobs, blobBytes, pieceBytes, agents, replicas } = this.options;
+    const origins = this.nodes.slice(agents);
+    const made: MetaInfo[] = [];
+    for (let i = 0; i < blobs; i++) {
+      const digest = digestFromHex(randomHex(random, 64));
+      const pieceSums = Array.from({ length: pieceCountOf(blobBytes, pieceBytes) }, () => random.uint32());
+      const metainfo = createMetaInfo({ digest, length: blobBytes, pieceLength: pieceBytes, pieceSums });
+      const holders = random.shuffle([...origins]).slice(0, replicas);
+      for (const holder of holders) holder.disk.seed(metainfo);
+      this.#replicas.set(digest, holders);
+      made.push(metainfo);
+    }
+    return made;
+  }
+
+  #makeWants(random: Random): Want[] {
+    const wants: Want[] = [];
+    for (let node = 0; node < this.options.agents; node++) {
+      const askedAt = random.unit() * this.options.startWithinMs;
+      for (const metainfo of this.blobs) {
+        wants.push({
+          node,
+          metainfo,
+          askedAt,
+          openedAt: undefined,
+          firstByteAt: undefined,
+          finishedAt: undefined,
+          failures: [],
+        });
+      }
+    }
+    return wants;
+  }
+
+  #makeTrackers(): SimTracker[] {
+    const { options } = this;
+    const running = (digest: Digest): SimNode[] =>
+      (this.#replicas.get(digest) ?? []).filter((node) => node.host !== undefined);
+    return Array.from(
+      { length: options.trackers },
+      () =>
+        new SimTracker({
+          clock: this.clock,
+          random: this.#random.split(),
+          latencyMs: options.latencyMs,
+          delayMs: options.trackerDelayMs,
+          intervalMs: options.announceIntervalMs,
+          peerOrder: options.peerOrder,
+          handoutMax: options.handoutMax,
+          originPeers: (digest) => running(digest).map((node) => node.peerInfo(true)),
+          metaInfo: (digest) => running(digest)[0]?.disk.file(digest)?.metainfo,
+        }),
+    );
+  }
+
+  /** Trackers share the blobs by digest. */
+  #trackerOf(digest: Digest): SimTracker {
+    const shard = parseInt(digest.slice(7, 15), 16);
+    return this.trackers[shard % this.trackers.length] as SimTracker;
+  }
+
+  #makeCheckers(): Checker[] {
+    return this.options.checkers.map((name) => {
+      const create = CHECKERS[name];
+      if (create === undefined)
+        throw new RangeError(`checker expected one of ${Object.keys(CHECKERS).join(', ')}, got ${name}`);
+      return create((says, where) => {
+        throw new CheckFailed(name, says, this.clock.now, where?.node);
+      }, this.options);
+    });
+  }
+}
+
+function randomHex(random: Random, digits: number): string {
+  let hex = '';
+  while (hex.length < digits) hex += random.uint32().toString(16).padStart(8, '0');
+  return hex.slice(0, digits);
+}

@@ -1,0 +1,302 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { createMetaInfo, digestFromHex } from '@kraken/core/content';
+import {
+  CHECKERS,
+  LINK_MODELS,
+  Random,
+  SimDisk,
+  simOptions,
+  Simulation,
+  TraceHash,
+  VirtualClock,
+  type Flow,
+  type Nic,
+  type SimOptions,
+  type SimReport,
+  type Transfer,
+} from '@kraken/core/sim';
+
+const MiB = 1024 * 1024;
+const ALL_CHECKERS = Object.keys(CHECKERS);
+
+test('the clock runs tasks by time, those of one instant in the order of their making', (t) => {
+  const task = fc.record({ at: fc.integer({ min: 0, max: 20 }), constant: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(task, { maxLength: 300 }), (tasks) => {
+      const clock = new VirtualClock();
+      const ran: { at: number; index: number }[] = [];
+      tasks.forEach(({ at, constant }, index) => {
+        const run = (): void => void ran.push({ at: clock.now, index });
+        if (constant) clock.afterConstant(at, run);
+        else clock.at(at, run);
+      });
+      while (clock.runNext(Infinity));
+      const expected = tasks.map(({ at }, index) => ({ at, index })).sort((a, b) => a.at - b.at || a.index - b.index);
+      t.deepEqual(ran, expected);
+    }),
+  );
+});
+
+test('the clock stops before what is due later than asked and keeps its time', (t) => {
+  const clock = new VirtualClock();
+  let ran = 0;
+  clock.after(5, () => ran++);
+  t.false(clock.runNext(4));
+  t.is(clock.now, 0);
+  t.is(clock.pending, 1);
+  t.true(clock.runNext(5));
+  t.is(clock.now, 5);
+  t.is(ran, 1);
+});
+
+test('a task in the past runs now', (t) => {
+  const clock = new VirtualClock();
+  const seen: number[] = [];
+  clock.at(10, () => clock.at(3, () => seen.push(clock.now)));
+  while (clock.runNext(Infinity));
+  t.deepEqual(seen, [10]);
+});
+
+test('the trace hash depends on every word and on their order', (t) => {
+  const hash = (...words: number[]): string => {
+    const trace = new TraceHash();
+    for (const word of words) trace.word(word);
+    return trace.hex();
+  };
+  t.is(hash(1, 2, 3), hash(1, 2, 3));
+  t.is(new Set([hash(1, 2, 3), hash(3, 2, 1), hash(1, 2), hash(1, 2, 4), hash(0, 1, 2, 3)]).size, 5);
+  t.regex(hash(), /^[0-9a-f]{16}$/);
+});
+
+/** Run transfers of given bytes between cards and note when each arrived. */
+function transferTimes(
+  link: string,
+  cards: readonly { up: number; down: number }[],
+  transfers: readonly { from: number; to: number; bytes: number; atMs?: number }[],
+  chunkBytes = 1000,
+): number[] {
+  const clock = new VirtualClock();
+  const model = LINK_MODELS[link]!({ clock, random: new Random(1), chunkBytes, rateIntervalMs: 1 });
+  const nics: Nic[] = cards.map(({ up, down }, host) => ({ host, upRate: up, downRate: down }));
+  const arrived: number[] = transfers.map(() => NaN);
+  transfers.forEach(({ from, to, bytes, atMs = 0 }, index) => {
+    const order: string[] = [];
+    const flow: Flow = {
+      from: nics[from]!,
+      to: nics[to]!,
+      latencyMs: 1,
+      queue: [] as Transfer[],
+      modelSlot: -1,
+      modelRate: 0,
+      closed: false,
+      headArrived: () => void order.push('head'),
+      sent: () => void order.push('sent'),
+      received: () => {
+        arrived[index] = order.includes('head') && order.includes('sent') ? clock.now : NaN;
+      },
+    };
+    clock.at(atMs, () => {
+      flow.queue.push({ length: bytes, sent: 0 });
+      model.wake(flow);
+    });
+  });
+  while (clock.runNext(1e9));
+  return arrived;
+}
+
+for (const link of Object.keys(LINK_MODELS)) {
+  test(`${link}: one transfer takes its bytes at the narrower card, and the latency`, (t) => {
+    const [narrowUp] = transferTimes(
+      link,
+      [
+        { up: 100, down: 1 },
+        { up: 1, down: 1000 },
+      ],
+      [{ from: 0, to: 1, bytes: 10_000 }],
+    );
+    t.true(Math.abs(narrowUp! - 101) <= 2, String(narrowUp));
+    const [narrowDown] = transferTimes(
+      link,
+      [
+        { up: 1000, down: 1 },
+        { up: 1, down: 100 },
+      ],
+      [{ from: 0, to: 1, bytes: 10_000 }],
+    );
+    t.true(Math.abs(narrowDown! - 101) <= 11, String(narrowDown));
+  });
+
+  test(`${link}: two connections share a sender's card`, (t) => {
+    const cards = [
+      { up: 100, down: 100 },
+      { up: 100, down: 100 },
+      { up: 100, down: 100 },
+    ];
+    const times = transferTimes(link, cards, [
+      { from: 0, to: 1, bytes: 10_000 },
+      { from: 0, to: 2, bytes: 10_000 },
+    ]);
+    for (const time of times) t.true(time > 185 && time < 215, String(time));
+  });
+
+  test(`${link}: no card carries more than its rate`, (t) => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            from: fc.integer({ min: 0, max: 3 }),
+            to: fc.integer({ min: 4, max: 7 }),
+            bytes: fc.integer({ min: 1, max: 20_000 }),
+            atMs: fc.integer({ min: 0, max: 100 }),
+          }),
+          { minLength: 1, maxLength: 20 },
+        ),
+        (transfers) => {
+          const cards = Array.from({ length: 8 }, () => ({ up: 100, down: 100 }));
+          const times = transferTimes(link, cards, transfers);
+          t.true(
+            times.every((time) => !Number.isNaN(time)),
+            'all arrive',
+          );
+          for (let host = 0; host < 8; host++) {
+            const own = transfers.filter(({ from, to }) => from === host || to === host);
+            const bytes = own.reduce((sum, transfer) => sum + transfer.bytes, 0);
+            const first = Math.min(...own.map(({ atMs }) => atMs));
+            const last = Math.max(...times.filter((_, index) => own.includes(transfers[index]!)));
+            if (own.length > 0) t.true(last - first >= bytes / 100 - 1e-6);
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+}
+
+test('max-min: who is bound elsewhere leaves the rest to others', (t) => {
+  // Sender 0 feeds a slow receiver (10) and a fast one: the fast one gets 90 of the 100.
+  const cards = [
+    { up: 100, down: 100 },
+    { up: 100, down: 10 },
+    { up: 100, down: 1000 },
+  ];
+  const [slow, fast] = transferTimes('max-min', cards, [
+    { from: 0, to: 1, bytes: 5000 },
+    { from: 0, to: 2, bytes: 9000 },
+  ]);
+  t.true(Math.abs(slow! - 501) < 5, String(slow));
+  t.true(Math.abs(fast! - 101) < 5, String(fast));
+});
+
+const blobOf = (pieces: number) =>
+  createMetaInfo({
+    digest: digestFromHex('ab'.repeat(32)),
+    length: pieces * MiB,
+    pieceLength: MiB,
+    pieceSums: Array.from({ length: pieces }, (_, i) => i),
+  });
+
+test('the hash worker follows the prefix, one blob byte at a time', (t) => {
+  const disk = new SimDisk({ hashMsPerByte: 1 / MiB, capacityBytes: Infinity });
+  const blob = blobOf(4);
+  disk.open(blob, 0);
+  t.is(disk.store(blob.digest, 1, 'good', 10), 'ok');
+  t.is(disk.hashedAt(blob.digest), 0, 'nothing of the prefix is there');
+  disk.store(blob.digest, 0, 'good', 20);
+  t.is(disk.hashedAt(blob.digest), 22, 'two pieces');
+  disk.store(blob.digest, 2, 'good', 20.5);
+  t.is(disk.hashedAt(blob.digest), 23, 'behind the first two');
+  t.false(disk.file(blob.digest)!.committed);
+  disk.store(blob.digest, 3, 'good', 50);
+  t.true(disk.commit(blob.digest));
+});
+
+test('a disk refuses bad sums and overflow, and a forged piece fails the commit', (t) => {
+  const blob = blobOf(3);
+  const disk = new SimDisk({ hashMsPerByte: 0, capacityBytes: 3 * MiB });
+  disk.open(blob, 0);
+  t.is(disk.store(blob.digest, 0, 'corrupt', 0), 'bad-sum');
+  t.false(disk.file(blob.digest)!.have.has(0));
+  t.is(disk.store(blob.digest, 0, 'forged', 0), 'ok');
+  disk.store(blob.digest, 1, 'good', 0);
+  disk.store(blob.digest, 2, 'good', 0);
+  t.false(disk.commit(blob.digest));
+  t.is(disk.file(blob.digest), undefined);
+  t.is(disk.usedBytes, 0);
+  const small = new SimDisk({ hashMsPerByte: 0, capacityBytes: MiB });
+  small.open(blob, 0);
+  small.store(blob.digest, 0, 'good', 0);
+  t.is(small.store(blob.digest, 1, 'good', 0), 'disk-full');
+});
+
+test('a crash loses only what was not synced', (t) => {
+  let lost = 0;
+  for (let seed = 0; seed < 20; seed++) {
+    const disk = new SimDisk({ hashMsPerByte: 0, capacityBytes: Infinity });
+    const blob = blobOf(8);
+    disk.open(blob, 0);
+    for (let piece = 0; piece < 8; piece++) disk.store(blob.digest, piece, 'good', 0);
+    disk.crash(new Random(seed));
+    lost += 8 - disk.file(blob.digest)!.have.count;
+    t.is(disk.usedBytes, disk.file(blob.digest)!.have.count * MiB);
+    const before = disk.file(blob.digest)!.have.count;
+    disk.crash(new Random(seed + 100));
+    t.is(disk.file(blob.digest)!.have.count, before, 'what survived once is synced');
+  }
+  t.true(lost > 0);
+});
+
+test('options are checked as a whole', (t) => {
+  const error = t.throws(() => simOptions({ agents: 0, pieceBytes: -1, rateIntervalMs: 6 }), {
+    instanceOf: RangeError,
+  });
+  t.regex(error.message, /agents.*pieceBytes.*rateIntervalMs/);
+  t.throws(() => new Simulation({ link: 'nope' }), { message: /token-bucket/ });
+  t.throws(() => new Simulation({ checkers: ['nope'] }), { message: /capacity/ });
+});
+
+function run(options: Partial<SimOptions>): SimReport {
+  const report = new Simulation({ checkers: ALL_CHECKERS, ...options }).run();
+  if (report.unfinished > 0 || report.failedPulls > 0)
+    throw new Error(`seed ${options.seed}: ${report.unfinished} unfinished, ${report.failedPulls} failed`);
+  return report;
+}
+
+for (const link of Object.keys(LINK_MODELS)) {
+  test(`${link}: 50 agents pull a blob from 3 origins, the same way each time`, (t) => {
+    const options = { agents: 50, origins: 3, blobBytes: 64 * MiB, pieceBytes: MiB, link, streaming: true };
+    const report = run({ ...options, seed: 1 });
+    t.is(report.completionMs.length, 50);
+    t.is(report.counts.pieces, 50 * 64);
+    t.true(report.bytesFromOrigins >= 64 * MiB);
+    t.is(run({ ...options, seed: 1 }).traceHash, report.traceHash);
+    t.not(run({ ...options, seed: 2 }).traceHash, report.traceHash);
+  });
+}
+
+test('3 agents spare 3 slow origins: one to two copies leave the origins', (t) => {
+  const imageBytes = 3 * 22 * MiB;
+  for (let seed = 1; seed <= 20; seed++) {
+    const report = run({
+      seed,
+      agents: 3,
+      origins: 3,
+      blobs: 3,
+      blobBytes: 22 * MiB,
+      pieceBytes: MiB,
+      startWithinMs: 5,
+      originUpBytesPerSecond: 64 * MiB,
+      originDownBytesPerSecond: 64 * MiB,
+      agentUpBytesPerSecond: 1e9,
+      agentDownBytesPerSecond: 1e9,
+    });
+    t.true(
+      report.bytesFromOrigins <= 2 * imageBytes,
+      `seed ${seed}: origins sent ${(report.bytesFromOrigins / imageBytes).toFixed(2)} images`,
+    );
+    t.true(
+      report.bytesFromAgents >= imageBytes,
+      `seed ${seed}: agents sent ${(report.bytesFromAgents / imageBytes).toFixed(2)} images`,
+    );
+  }
+});
