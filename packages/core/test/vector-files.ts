@@ -1,5 +1,5 @@
 /** Reads recorded vectors and makes the blobs that they name by rule. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 /** The parsed file; the caller says its shape. */
@@ -19,14 +19,21 @@ export interface BlobRule {
   readonly text?: string;
 }
 
+/** Longest blob made so far of each seed: shorter ones are its prefixes. */
+const counterBlobs = new Map<string, Uint8Array>();
+
 export function blobOf(rule: BlobRule): Uint8Array {
-  if (rule.fill === 'ascii') return Buffer.from(rule.text ?? '', 'ascii');
-  const bytes = Buffer.alloc(rule.length ?? 0);
-  if (rule.fill === 'zero') return bytes;
+  const { fill, seed = '', length = 0, text = '' } = rule;
+  if (fill === 'ascii') return Buffer.from(text, 'ascii');
+  if (fill === 'zero') return new Uint8Array(length);
+  const known = counterBlobs.get(seed);
+  if (known !== undefined && known.length >= length) return known.subarray(0, length);
+  const bytes = Buffer.alloc(Math.ceil(length / 32) * 32);
   for (let at = 0, counter = 0; at < bytes.length; at += 32, counter++) {
-    createHash('sha256').update(`${rule.seed}:${counter}`).digest().copy(bytes, at);
+    bytes.set(hash('sha256', `${seed}:${counter}`, 'buffer'), at);
   }
-  return bytes;
+  counterBlobs.set(seed, bytes);
+  return bytes.subarray(0, length);
 }
 
 export function fromHex(hex: string): Uint8Array {

@@ -17,6 +17,8 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
  */
 export function crc32(bytes: Uint8Array, sum = 0): number {
   let state = ~sum;
-  for (const byte of bytes) state = (TABLE[(state ^ byte) & 0xff] as number) ^ (state >>> 8);
+  for (let at = 0; at < bytes.length; at++) {
+    state = (TABLE[(state ^ (bytes[at] as number)) & 0xff] as number) ^ (state >>> 8);
+  }
   return ~state >>> 0;
 }
