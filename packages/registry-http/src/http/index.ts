@@ -37,3 +37,4 @@ export {
 } from './router.js';
 export { listenHttp, type ListeningServer, type ListenOptions, type TlsServerOptions } from './server.js';
 export { answerFailure, runHandler, type ErrorResponder, type RunOptions } from './run-handler.js';
+export { createRateLimiter, type RateLimiter, type RateLimitOptions } from './rate-limit.js';
