@@ -1,0 +1,412 @@
+/**
+ * One blob that grows piece by piece: its data and status files in the download directory, its verified pieces,
+ * the readers that wait for them, and the commit into the cache. Also a committed blob with metainfo, which is the
+ * same object with everything done. Source: spec p2p.md §6.
+ *
+ * Owns `have` and all waits of its readers. Never trusts bytes that were not marked verified, never holds content
+ * in memory, and does no work per piece that grows with the blob. One writer per piece at a time is the caller's duty;
+ * bytes for a piece that is verified already are dropped, so that a late duplicate cannot spoil it.
+ */
+import { fsync, write } from 'node:fs';
+import { promisify } from 'node:util';
+import { digestHex, type Bitfield, type MetaInfo } from '@kraken/core/content';
+import { isKrakenError, KrakenError } from '@kraken/core/errors';
+import type { ByteRange, CancelSignal } from '@kraken/core/ports';
+import { BlobStream, readFully } from './blob-stream.js';
+import type { CommittedBlobs } from './committed-blobs.js';
+import { diskError, onDisk } from './disk-error.js';
+import { removeDirectory } from './durable.js';
+import type { PooledFile } from './file-pool.js';
+import type { HashFollower } from './hash-worker.js';
+import type { StateDirectory } from './layout.js';
+import type { TorrentFile } from './piece-store.js';
+import * as sidecars from './sidecars.js';
+import type { StoreContext } from './store-context.js';
+import { TorrentSource, type StreamedTorrent, type Waiter } from './torrent-stream.js';
+
+const COMPLETE = Uint8Array.of(1);
+const sync = promisify(fsync);
+
+/** Files of a partial torrent. */
+export interface PartialFiles {
+  readonly directory: StateDirectory;
+  readonly data: PooledFile;
+  readonly status: PooledFile;
+}
+
+/** Made by `TorrentTable`. */
+export class DiskTorrent implements TorrentFile, StreamedTorrent {
+  readonly metainfo: MetaInfo;
+  readonly have: Bitfield;
+  readonly length: number;
+  readonly pieceLength: number;
+  readonly #context: StoreContext;
+  readonly #blobs: CommittedBlobs;
+  readonly #partial: PartialFiles | undefined;
+  readonly #onIdle: (torrent: DiskTorrent) => void;
+  #data: PooledFile;
+  #committed: boolean;
+  #holders = 0;
+  #closed = false;
+  /** Set when the files are gone; nothing works any more but streams that hold the descriptor. */
+  #gone: Error | undefined;
+  #commit: Promise<void> | undefined;
+  #follower: HashFollower | undefined;
+  /** Pieces before this one are all verified. */
+  #prefix = 0;
+  #failures = 0;
+  #lastFailure: Error | undefined;
+  readonly #pieceWaiters = new Map<number, Set<Waiter>>();
+  readonly #commitWaiters = new Set<Waiter>();
+  #statusFailed = false;
+
+  /**
+   * @param have becomes the torrent's own
+   * @param partial absent for a committed blob
+   * @param onIdle called when the last holder is gone
+   */
+  constructor(
+    context: StoreContext,
+    blobs: CommittedBlobs,
+    metainfo: MetaInfo,
+    have: Bitfield,
+    partial: PartialFiles | undefined,
+    onIdle: (torrent: DiskTorrent) => void,
+  ) {
+    this.#context = context;
+    this.#blobs = blobs;
+    this.metainfo = metainfo;
+    this.length = metainfo.length;
+    this.pieceLength = metainfo.pieceLength;
+    this.have = have;
+    this.#partial = partial;
+    this.#committed = partial === undefined;
+    this.#data = partial?.data ?? blobs.file(metainfo.digest);
+    this.#onIdle = onIdle;
+    if (partial !== undefined) this.#advance();
+  }
+
+  get committed(): boolean {
+    return this.#committed;
+  }
+
+  /** The files are gone: a new torrent of this digest is another object. */
+  get isGone(): boolean {
+    return this.#gone !== undefined;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** One more holder; `release` is owed. */
+  hold(): this {
+    if (this.#closed) throw new KrakenError('internal', 'a released torrent was used again');
+    this.#holders++;
+    return this;
+  }
+
+  release(): void {
+    this.#holders--;
+    if (this.#holders > 0 || this.#closed) return;
+    this.#closed = true;
+    this.#follower?.cancel();
+    this.#partial?.status.detach();
+    // A committed file stays with the pool: its descriptor is closed when others need one.
+    if (!this.#committed) this.#data.detach();
+    this.#onIdle(this);
+  }
+
+  has(piece: number): boolean {
+    return this.have.has(piece);
+  }
+
+  write(buffer: Uint8Array, length: number, position: number, done: (error?: Error) => void): void {
+    const refusal = this.#refuseWrite(length, position);
+    if (refusal !== undefined || this.have.has(Math.floor(position / this.pieceLength))) {
+      queueMicrotask(() => done(refusal));
+      return;
+    }
+    withDescriptor(this.#data, 'write piece data', done, (fd, finish) =>
+      writeFully(fd, buffer, length, position, 'write piece data', finish),
+    );
+  }
+
+  markVerified(piece: number, done: (error?: Error) => void): void {
+    const partial = this.#partial;
+    const error = this.#gone ?? (partial === undefined || this.#committed ? committedError() : undefined);
+    if (error !== undefined || partial === undefined || !this.have.set(piece)) {
+      queueMicrotask(() => done(error));
+      return;
+    }
+    this.#advance();
+    this.#wakePiece(piece);
+    this.#context.access.touch(this.metainfo.digest, partial.directory.blob(this.metainfo.digest));
+    const statusWritten = (failure?: Error): void => {
+      if (failure !== undefined) this.#noteStatusFailure(failure);
+      done();
+    };
+    withDescriptor(partial.status, 'write piece status', statusWritten, (fd, finish) =>
+      writeFully(fd, COMPLETE, 1, piece, 'write piece status', finish),
+    );
+  }
+
+  read(
+    buffer: Uint8Array,
+    length: number,
+    position: number,
+    done: (error: Error | null, bytesRead: number) => void,
+  ): void {
+    let filled = 0;
+    const finished = (error?: Error): void => done(error ?? null, filled);
+    withDescriptor(this.#data, 'read piece data', finished, (fd, finish) =>
+      readFully(fd, buffer, length, position, (error, bytesRead) => {
+        filled = bytesRead;
+        finish(error ?? undefined);
+      }),
+    );
+    if (this.#committed) this.#blobs.touch(this.metainfo.digest);
+  }
+
+  stream(options: {
+    range?: ByteRange;
+    signal?: CancelSignal;
+    onNeed?: (piece: number) => void;
+  }): AsyncIterable<Uint8Array> {
+    const source = new TorrentSource(this, options.onNeed);
+    return new BlobStream(source, options.range, this.#context.buffers, options.signal, () => undefined);
+  }
+
+  commit(): Promise<void> {
+    if (this.#committed) return Promise.resolve();
+    this.#commit ??= this.#hashAndPublish().finally(() => {
+      // A failed move can be tried again.
+      this.#commit = undefined;
+    });
+    return this.#commit;
+  }
+
+  failReaders(error: Error): void {
+    this.#failures++;
+    this.#lastFailure = error;
+    const waiting = [...this.#commitWaiters];
+    for (const waiters of this.#pieceWaiters.values()) waiting.push(...waiters);
+    this.#commitWaiters.clear();
+    this.#pieceWaiters.clear();
+    for (const waiter of waiting) waiter.reject(error);
+  }
+
+  /** The files are about to be deleted or replaced: fail readers, forget all pieces, use the files no more. */
+  abandon(error: Error): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = error;
+    this.#follower?.cancel();
+    this.#partial?.status.detach();
+    this.#data.detach();
+    if (!this.#committed) for (const piece of [...this.have]) this.have.clear(piece);
+    this.failReaders(error);
+  }
+
+  // For TorrentSource.
+
+  async acquireForReading(): Promise<number> {
+    this.hold();
+    try {
+      const fd = await this.#data.acquire();
+      if (this.#committed) this.#blobs.touch(this.metainfo.digest);
+      return fd;
+    } catch (error) {
+      this.release();
+      throw this.#gone ?? diskError(error, 'open blob data');
+    }
+  }
+
+  releaseFromReading(): void {
+    this.#data.release();
+    this.release();
+  }
+
+  failureSince(since: number): Error | undefined {
+    return this.#gone ?? (this.#failures > since ? this.#lastFailure : undefined);
+  }
+
+  waitForPiece(piece: number, waiter: Waiter): () => void {
+    let waiters = this.#pieceWaiters.get(piece);
+    if (waiters === undefined) this.#pieceWaiters.set(piece, (waiters = new Set()));
+    waiters.add(waiter);
+    return () => {
+      waiters.delete(waiter);
+      if (waiters.size === 0 && this.#pieceWaiters.get(piece) === waiters) this.#pieceWaiters.delete(piece);
+    };
+  }
+
+  waitForCommit(waiter: Waiter): () => void {
+    this.#commitWaiters.add(waiter);
+    return () => this.#commitWaiters.delete(waiter);
+  }
+
+  #refuseWrite(length: number, position: number): Error | undefined {
+    if (this.#gone !== undefined) return this.#gone;
+    if (this.#committed) return committedError();
+    if (position >= 0 && length >= 0 && position + length <= this.length) return undefined;
+    return new KrakenError(
+      'internal',
+      `write of ${length} bytes at ${position} lies outside the ${this.length} bytes of the blob`,
+    );
+  }
+
+  /** A status byte only spares work after a restart: the piece is good, and the data write would have failed too. */
+  #noteStatusFailure(error: Error): void {
+    this.#context.metrics.count('store_status_write_failures');
+    if (this.#statusFailed || this.#gone !== undefined) return;
+    this.#statusFailed = true;
+    this.#context.logger.warn(
+      { digest: this.metainfo.digest, error },
+      'piece status cannot be written; a restart will fetch these pieces again',
+    );
+  }
+
+  #wakePiece(piece: number): void {
+    const waiters = this.#pieceWaiters.get(piece);
+    if (waiters === undefined) return;
+    this.#pieceWaiters.delete(piece);
+    for (const waiter of waiters) waiter.resolve(undefined);
+  }
+
+  /** Move the end of the verified prefix and let the hash worker follow. Over a blob's life O(pieces). */
+  #advance(): void {
+    while (this.#prefix < this.have.length && this.have.has(this.#prefix)) this.#prefix++;
+    const end = Math.min(this.length, this.#prefix * this.pieceLength);
+    this.#follower ??= this.#context.hash.followGrown(this.#data.path, end);
+    this.#follower?.advance(end);
+  }
+
+  async #hashAndPublish(): Promise<void> {
+    this.hold();
+    try {
+      if (this.#gone !== undefined) throw this.#gone;
+      if (!this.have.isComplete) {
+        throw new KrakenError('internal', `commit with ${this.have.count} of ${this.have.length} pieces`);
+      }
+      const { digest } = this.metainfo;
+      const hex = await this.#digestHex();
+      await this.#context.locks.run(digest, async () => {
+        if (this.#gone !== undefined) throw this.#gone;
+        if (hex === digestHex(digest)) await this.#publishLocked();
+        else
+          await this.#forgetLocked(new KrakenError('digest-mismatch', `the pieces of ${digest} hash to sha256:${hex}`));
+      });
+    } finally {
+      this.release();
+    }
+  }
+
+  async #digestHex(): Promise<string> {
+    const follower = this.#follower;
+    this.#follower = undefined;
+    try {
+      return await (follower ?? this.#context.hash.follow(this.#data.path)).finish(this.length);
+    } catch (error) {
+      if (this.#gone !== undefined) throw this.#gone;
+      // The thread may have died with the state of a long follow; one pass from the start settles it.
+      if (follower === undefined || !isKrakenError(error, 'io-error')) throw error;
+      return await this.#context.hash.follow(this.#data.path).finish(this.length);
+    }
+  }
+
+  async #publishLocked(): Promise<void> {
+    const { digest } = this.metainfo;
+    const partial = this.#partial;
+    if (partial === undefined) return;
+    await this.#syncData();
+    const directory = partial.directory.blob(digest);
+    const pinned = await onDisk('read pin', sidecars.readPinned(directory));
+    await this.#blobs.publishLocked(digest, partial.data.path, this.length, this.metainfo, pinned);
+    this.#blobs.adopt(digest, this.#data);
+    partial.status.detach();
+    this.#committed = true;
+    this.#context.metrics.count('store_commits');
+    for (const waiter of this.#commitWaiters) waiter.resolve(undefined);
+    this.#commitWaiters.clear();
+    await removeDirectory(directory).catch((error: unknown) => {
+      // The blob is published; the sweep removes what is left.
+      this.#context.logger.warn({ digest, error }, 'removing the download directory failed');
+    });
+  }
+
+  /** After a failed fsync the kernel may have dropped dirty pages: what is in the file is no longer known. */
+  async #syncData(): Promise<void> {
+    const fd = await onDisk('flush blob data', this.#data.acquire());
+    try {
+      await sync(fd);
+    } catch (error) {
+      await this.#forgetLocked(diskError(error, 'flush blob data'));
+    } finally {
+      this.#data.release();
+    }
+  }
+
+  /** Delete the partial blob and throw `error`. */
+  async #forgetLocked(error: KrakenError): Promise<never> {
+    const { digest } = this.metainfo;
+    this.#context.metrics.count('store_commit_failures', 1, { code: error.code });
+    this.abandon(error);
+    if (this.#partial !== undefined) {
+      await removeDirectory(this.#partial.directory.blob(digest)).catch((failure: unknown) => {
+        // The first error is the one to report; without its metainfo nobody resumes what is left.
+        this.#context.logger.warn({ digest, error: failure }, 'removing a bad download failed');
+      });
+    }
+    throw error;
+  }
+}
+
+function committedError(): KrakenError {
+  return new KrakenError('blob-exists', 'the blob is committed and cannot be written');
+}
+
+/** Run `work` with the descriptor of `file`: at once when it is open. */
+function withDescriptor(
+  file: PooledFile,
+  doing: string,
+  done: (error?: Error) => void,
+  work: (fd: number, finish: (error?: Error) => void) => void,
+): void {
+  const finish = (error?: Error): void => {
+    file.release();
+    done(error);
+  };
+  const fd = file.tryAcquire();
+  if (fd !== -1) {
+    work(fd, finish);
+    return;
+  }
+  file.acquire().then(
+    (opened) => work(opened, finish),
+    (error: unknown) => done(diskError(error, doing)),
+  );
+}
+
+/** Positional write that goes on after short writes. */
+function writeFully(
+  fd: number,
+  buffer: Uint8Array,
+  length: number,
+  position: number,
+  doing: string,
+  done: (error?: Error) => void,
+): void {
+  let written = 0;
+  const next = (): void => {
+    write(fd, buffer, written, length - written, position + written, (error, bytes) => {
+      if (error !== null) {
+        done(diskError(error, doing));
+        return;
+      }
+      written += bytes;
+      if (written >= length) done();
+      else next();
+    });
+  };
+  next();
+}
