@@ -1,0 +1,17 @@
+/** Totals of one node, counted where things happen. Plain numbers; never reset. */
+export class HostCounters {
+  /** Payload bytes that came in, also of payloads that were dropped. */
+  payloadBytesIn = 0;
+  /** Payload bytes that were written to sockets. */
+  payloadBytesOut = 0;
+  framesIn = 0;
+  framesOut = 0;
+  /** Frames and handshakes that ended their connection. */
+  malformedFrames = 0;
+  accepted = 0;
+  /** Accepted sockets that were dropped because a limit was reached. */
+  refusedAtLimit = 0;
+  dialled = 0;
+  /** Errors of the listening socket while it listened (no descriptors left, for instance). */
+  acceptErrors = 0;
+}

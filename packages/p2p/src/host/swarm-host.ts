@@ -1,0 +1,477 @@
+/**
+ * Runs the swarm machine on Node: performs its effects, posts what comes back. Owns sockets, timers, open files
+ * and the tickets of waiting callers. Never decides anything about the swarm. Source: the pairs listed in
+ * core's swarm events.
+ */
+import type { Digest, PeerContext } from '@kraken/core/content';
+import { asKrakenError, KrakenError, unreachable, type ErrorCode } from '@kraken/core/errors';
+import { MachineLoop, type Machine, type MachineHost } from '@kraken/core/machine';
+import type { Logger, TrackerClient } from '@kraken/core/ports';
+import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
+import { encodeHandshake, encodeMessage } from '@kraken/core/wire';
+import type { PieceStore } from '../store/piece-store.js';
+import { dial } from './dialer.js';
+import type { PeerSocket, PeerSocketEvents, PeerSocketShared } from './peer-socket.js';
+import { Pull } from './pull.js';
+import type { SwarmStats } from './swarm-stats.js';
+import { TorrentTable } from './torrent-table.js';
+
+export interface SwarmHostOptions {
+  readonly machine: Machine<SwarmEvent, SwarmEffect>;
+  readonly store: PieceStore;
+  /** Absent on origins. */
+  readonly tracker: TrackerClient | undefined;
+  /** As announced. */
+  readonly context: PeerContext;
+  readonly shared: PeerSocketShared;
+  readonly stats: SwarmStats;
+  readonly logger: Logger;
+  /** A peer asked for a blob that is not on disk. */
+  readonly lookupMissing?: (namespace: string, digest: Digest) => void;
+}
+
+/** How long a stopping node waits for its last announces and disk work. */
+const STOP_GRACE_MS = 5000;
+
+type EffectOf<T extends SwarmEffect['type']> = Extract<SwarmEffect, { type: T }>;
+
+/** A connection by the machine's number. */
+interface Link {
+  readonly peer: PeerSocket;
+  /** Our dial, whose handshake has not come: it ends with `dial-failed` instead of `connection-closed`. */
+  dialling: boolean;
+}
+
+export class SwarmHost implements MachineHost<SwarmEffect> {
+  readonly torrents = new TorrentTable();
+  readonly #options: SwarmHostOptions;
+  readonly #loop: MachineLoop<SwarmEvent, SwarmEffect>;
+  readonly #links = new Map<number, Link>();
+  readonly #pulls = new Map<number, Pull>();
+  readonly #removals = new Map<number, { resolve: () => void; reject: (error: KrakenError) => void }>();
+  readonly #progress = new Map<Digest, Set<() => void>>();
+  /** Ends tracker requests when the node stops. */
+  readonly #abort = new AbortController();
+  readonly #work = new Set<Promise<unknown>>();
+  #ticket = 0;
+  /** Numbers of accepted connections are odd. */
+  #acceptedConn = 1;
+  #cancelWake: (() => void) | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: SwarmHostOptions) {
+    this.#options = options;
+    this.#loop = new MachineLoop(options.machine, this);
+  }
+
+  /** Links that exist, dials included. */
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  get steps(): number {
+    return this.#loop.steps;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  post(event: SwarmEvent): void {
+    this.#loop.post(event);
+  }
+
+  /** Ask the swarm for a blob. `deadlineMs` from now. */
+  pull(wish: {
+    namespace: string;
+    digest: Digest;
+    deadlineMs: number;
+    streaming: boolean;
+    range?: { start: number; end: number };
+  }): Pull {
+    const pull = new Pull(++this.#ticket, wish.digest);
+    this.#pulls.set(pull.id, pull);
+    this.post({
+      type: 'pull-requested',
+      pull: pull.id,
+      namespace: wish.namespace,
+      digest: wish.digest,
+      deadlineAt: this.now() + wish.deadlineMs,
+      streaming: wish.streaming,
+      ...(wish.range === undefined ? {} : { range: wish.range }),
+    });
+    return pull;
+  }
+
+  cancel(pull: Pull): void {
+    if (!pull.over) this.post({ type: 'pull-cancelled', pull: pull.id });
+  }
+
+  remove(digest: Digest): Promise<void> {
+    const request = ++this.#ticket;
+    return new Promise((resolve, reject) => {
+      this.#removals.set(request, { resolve, reject });
+      this.post({ type: 'remove-requested', request, digest });
+    });
+  }
+
+  /** Call `listener` after each piece of `digest` that was stored. @returns how to stop */
+  onProgress(digest: Digest, listener: () => void): () => void {
+    const listeners = this.#progress.get(digest) ?? new Set();
+    this.#progress.set(digest, listeners);
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#progress.get(digest) === listeners) this.#progress.delete(digest);
+    };
+  }
+
+  /** Events of an accepted connection; its handshake is about to be reported. */
+  accepted(peer: PeerSocket): PeerSocketEvents {
+    const conn = this.#acceptedConn;
+    this.#acceptedConn += 2;
+    this.#links.set(conn, { peer, dialling: false });
+    return this.#eventsOf(conn, (handshake) =>
+      this.post({ type: 'handshake-received', conn, handshake, ip: peer.remoteIp }),
+    );
+  }
+
+  /** Shut the machine down, say good-bye to trackers, close everything; at most 5 s. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.post({ type: 'shutdown-requested' });
+    let cancelGrace: (() => void) | undefined;
+    const grace = new Promise<void>((resolve) => {
+      cancelGrace = this.#options.shared.clock.after(STOP_GRACE_MS, resolve);
+    });
+    await Promise.race([this.#idle(), grace]);
+    cancelGrace?.();
+    this.#abort.abort(new KrakenError('shutting-down'));
+    this.#cancelWake?.();
+    for (const { peer } of [...this.#links.values()]) peer.close('shutdown');
+    const failure: Failure = { code: 'shutting-down', says: 'the node was stopped' };
+    for (const pull of this.#pulls.values()) pull.noteFinished(failure);
+    for (const removal of this.#removals.values()) removal.reject(new KrakenError(failure.code, failure.says));
+    this.torrents.dropAll();
+  }
+
+  async #idle(): Promise<void> {
+    while (this.#work.size > 0) await Promise.allSettled(this.#work);
+  }
+
+  // MachineHost
+
+  now(): number {
+    return this.#options.shared.clock.now();
+  }
+
+  wakeAt(at: number | undefined): void {
+    this.#cancelWake?.();
+    this.#cancelWake = undefined;
+    if (at === undefined) return;
+    this.#cancelWake = this.#options.shared.clock.after(Math.ceil(at - this.now()), () => {
+      this.#cancelWake = undefined;
+      this.#loop.woke();
+      this.post({ type: 'woke' });
+    });
+  }
+
+  perform(effect: SwarmEffect): void {
+    switch (effect.type) {
+      case 'pull-opened':
+        this.#pulls.get(effect.pull)?.noteOpened(effect.metainfo);
+        return;
+      case 'pull-finished': {
+        const pull = this.#pulls.get(effect.pull);
+        this.#pulls.delete(effect.pull);
+        pull?.noteFinished(effect.failure);
+        return;
+      }
+      case 'removal-finished':
+        this.#removalFinished(effect);
+        return;
+      case 'fetch-metainfo':
+        this.#fetchMetaInfo(effect);
+        return;
+      case 'open-blob':
+        this.#openBlob(effect);
+        return;
+      case 'announce':
+        this.#announce(effect);
+        return;
+      case 'dial':
+        this.#dial(effect);
+        return;
+      case 'accept':
+        this.#accept(effect);
+        return;
+      case 'close':
+        this.#links.get(effect.conn)?.peer.close(effect.reason);
+        return;
+      case 'send':
+        this.#send(effect.conn, encodeMessage(effect.message));
+        return;
+      case 'broadcast': {
+        const frame = encodeMessage(effect.message);
+        for (const conn of effect.conns) this.#send(conn, frame);
+        return;
+      }
+      case 'send-piece':
+        this.#sendPiece(effect);
+        return;
+      case 'receive-piece':
+        this.#receivePiece(effect);
+        return;
+      case 'discard-payload':
+        this.#links.get(effect.conn)?.peer.discard(effect.length);
+        return;
+      case 'commit-blob':
+        this.#commitBlob(effect.digest);
+        return;
+      case 'close-blob':
+        this.torrents.drop(effect.digest);
+        return;
+      case 'delete-blob':
+        this.#deleteBlob(effect.digest);
+        return;
+      case 'observe':
+        this.#options.stats.note(effect.observation);
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  #removalFinished(effect: EffectOf<'removal-finished'>): void {
+    const removal = this.#removals.get(effect.request);
+    this.#removals.delete(effect.request);
+    if (effect.failure === undefined) removal?.resolve();
+    else removal?.reject(new KrakenError(effect.failure.code, effect.failure.says));
+  }
+
+  // Connections
+
+  #dial({ conn, ip, port, handshake, timeoutMs }: EffectOf<'dial'>): void {
+    const events = this.#eventsOf(conn, (reply) => {
+      const link = this.#links.get(conn);
+      if (link === undefined) return;
+      link.dialling = false;
+      this.post({ type: 'dial-succeeded', conn, handshake: reply });
+      link.peer.open();
+    });
+    const peer = dial({ ip, port, handshake, timeoutMs }, this.#options.shared, events);
+    this.#links.set(conn, { peer, dialling: true });
+  }
+
+  #accept({ conn, handshake }: EffectOf<'accept'>): void {
+    const peer = this.#links.get(conn)?.peer;
+    if (peer === undefined) return;
+    try {
+      peer.send(encodeHandshake(handshake));
+    } catch (error) {
+      // A torrent with so many pieces that its handshake does not fit a frame.
+      peer.close('io-error', failureOf(error, 'frame-too-large'));
+      return;
+    }
+    peer.open();
+  }
+
+  #eventsOf(conn: number, handshake: PeerSocketEvents['handshake']): PeerSocketEvents {
+    return {
+      handshake,
+      message: (message) => this.post({ type: 'message-received', conn, message }),
+      payload: ({ piece, offset, length }) => this.post({ type: 'payload-started', conn, piece, offset, length }),
+      closed: (reason, failure) => {
+        const link = this.#links.get(conn);
+        this.#links.delete(conn);
+        if (link?.dialling === true) {
+          const code = failure.code === 'network-error' ? 'peer-unreachable' : failure.code;
+          this.post({ type: 'dial-failed', conn, failure: { code, says: failure.says } });
+        } else {
+          this.post({ type: 'connection-closed', conn, reason });
+        }
+      },
+    };
+  }
+
+  #send(conn: number, frame: Uint8Array): void {
+    this.#options.shared.counters.framesOut++;
+    this.#links.get(conn)?.peer.send(frame);
+  }
+
+  #sendPiece({ conn, digest, piece, length }: EffectOf<'send-piece'>): void {
+    const failed = (failure: Failure): void => this.post({ type: 'piece-send-failed', conn, digest, piece, failure });
+    const peer = this.#links.get(conn)?.peer;
+    if (peer === undefined) {
+      failed({ code: 'network-error', says: 'the connection is gone' });
+      return;
+    }
+    const held = this.torrents.get(digest);
+    // Bytes of a piece that is not verified are never read.
+    if (held?.file.have.has(piece) !== true) {
+      failed({ code: 'io-error', says: `piece ${piece} is not there` });
+      return;
+    }
+    held.use();
+    peer.sendPiece({
+      file: held.file,
+      piece,
+      position: piece * held.file.metainfo.pieceLength,
+      length,
+      finished: (failure) => {
+        held.done();
+        if (failure === undefined) this.post({ type: 'piece-sent', conn, digest, piece });
+        else failed(failure);
+      },
+    });
+  }
+
+  #receivePiece({ conn, digest, piece, length }: EffectOf<'receive-piece'>): void {
+    const peer = this.#links.get(conn)?.peer;
+    const settled = (verdict: PieceVerdict): void => {
+      this.post({ type: 'piece-stored', conn, digest, piece, verdict });
+      if (verdict === 'ok') for (const listener of this.#progress.get(digest) ?? []) listener();
+    };
+    const held = this.torrents.get(digest);
+    const sum = held?.file.metainfo.pieceSums[piece];
+    if (
+      peer === undefined ||
+      held === undefined ||
+      sum === undefined ||
+      held.receiving.has(piece) ||
+      held.file.have.has(piece)
+    ) {
+      // Nowhere to put it, or its bytes are being written or read already: two writers would spoil each other.
+      peer?.discard(length);
+      settled('aborted');
+      return;
+    }
+    held.use();
+    held.receiving.add(piece);
+    peer.receive({
+      file: held.file,
+      piece,
+      position: piece * held.file.metainfo.pieceLength,
+      length,
+      sum,
+      settled: (verdict) => {
+        held.receiving.delete(piece);
+        held.done();
+        settled(verdict);
+      },
+    });
+  }
+
+  // Store and tracker
+
+  #fetchMetaInfo({ namespace, digest }: EffectOf<'fetch-metainfo'>): void {
+    this.#do(
+      async () => {
+        const metainfo = await this.#tracker().metaInfo(namespace, digest, this.#abort.signal);
+        if (metainfo.digest !== digest) {
+          throw new KrakenError('metainfo-invalid', `asked for ${digest}, got the metainfo of ${metainfo.digest}`);
+        }
+        return { type: 'metainfo-fetched', digest, metainfo };
+      },
+      'tracker-unavailable',
+      (failure) => ({ type: 'metainfo-fetch-failed', digest, failure }),
+    );
+  }
+
+  #openBlob({ namespace, digest, metainfo }: EffectOf<'open-blob'>): void {
+    const { store } = this.#options;
+    this.#do(
+      async () => {
+        const file = metainfo === undefined ? await store.lookup(digest) : await store.create(metainfo);
+        if (file === undefined) {
+          this.#options.lookupMissing?.(namespace, digest);
+          throw new KrakenError('blob-unknown', `${digest} is not on this node`);
+        }
+        this.torrents.add(digest, file);
+        return {
+          type: 'blob-opened',
+          digest,
+          metainfo: file.metainfo,
+          have: file.have.clone(),
+          committed: file.committed,
+        };
+      },
+      'io-error',
+      (failure) => ({ type: 'blob-open-failed', digest, failure }),
+    );
+  }
+
+  #announce({ namespace, digest, infoHash, complete, event }: EffectOf<'announce'>): void {
+    const { context } = this.#options;
+    const peer = { peerId: context.peerId, ip: context.ip, port: context.port, origin: context.origin, complete };
+    const request = { namespace, digest, infoHash, peer, ...(event === undefined ? {} : { event }) };
+    this.#do(
+      async () => {
+        const { peers, intervalMs } = await this.#tracker().announce(request, this.#abort.signal);
+        return { type: 'announce-answered', digest, peers, intervalMs };
+      },
+      'tracker-unavailable',
+      (failure) => ({ type: 'announce-failed', digest, failure }),
+    );
+  }
+
+  #commitBlob(digest: Digest): void {
+    const held = this.torrents.get(digest)?.use();
+    this.#do(
+      async () => {
+        if (held === undefined) throw new KrakenError('internal', `commit of ${digest}, which is not open`);
+        try {
+          await held.file.commit();
+        } finally {
+          held.done();
+        }
+        return { type: 'blob-committed', digest };
+      },
+      'io-error',
+      (failure) => ({ type: 'blob-commit-failed', digest, failure }),
+    );
+  }
+
+  #deleteBlob(digest: Digest): void {
+    this.torrents.get(digest)?.file.failReaders(new KrakenError('removed'));
+    this.torrents.drop(digest);
+    this.#do(
+      async () => {
+        await this.#options.store.remove(digest);
+        return { type: 'blob-deleted', digest };
+      },
+      'io-error',
+      (failure) => ({ type: 'blob-delete-failed', digest, failure }),
+    );
+  }
+
+  #tracker(): TrackerClient {
+    const { tracker } = this.#options;
+    if (tracker === undefined) throw new KrakenError('tracker-unavailable', 'this node has no tracker');
+    return tracker;
+  }
+
+  /** Run `work`, remembered until it ends. Its result or its failure becomes an event; an error of the machine surfaces. */
+  #do(work: () => Promise<SwarmEvent>, code: ErrorCode, failed: (failure: Failure) => SwarmEvent): void {
+    const running = work()
+      .catch((error: unknown) => {
+        const failure = failureOf(error, code);
+        this.#options.logger.debug({ failure }, 'work for the swarm failed');
+        return failed(failure);
+      })
+      .then((event) => {
+        this.#work.delete(running);
+        this.post(event);
+      });
+    this.#work.add(running);
+  }
+}
+
+function failureOf(error: unknown, code: ErrorCode): Failure {
+  const { code: known, message } = asKrakenError(error, code);
+  return { code: known, says: message };
+}

@@ -1,0 +1,173 @@
+/**
+ * What the machine reports about itself, as totals: of the node and of each torrent. Owns the tallies, all of
+ * them bounded. Reports them to the metrics port; never influences anything.
+ */
+import type { Digest, PeerId } from '@kraken/core/content';
+import type { Logger, Metrics } from '@kraken/core/ports';
+import type { SwarmObservation } from '@kraken/core/swarm';
+
+/** Traffic with one peer. */
+export interface PeerTraffic {
+  /** Payload bytes of verified or sent pieces. */
+  bytes: number;
+  pieces: number;
+  /** The peer is an origin; only known for peers that we receive from. */
+  origin: boolean;
+}
+
+/** Totals since the start, of a node or of one torrent. */
+export interface TransferStats {
+  piecesRequested: number;
+  piecesReceived: number;
+  piecesDuplicate: number;
+  piecesRejected: number;
+  piecesSent: number;
+  requestsExpired: number;
+  bytesReceived: number;
+  bytesSent: number;
+  /** The most recent 4096 peers. */
+  readonly fromPeers: Map<PeerId, PeerTraffic>;
+  readonly toPeers: Map<PeerId, PeerTraffic>;
+}
+
+/** Peers per table. Guess. */
+const PEERS_MAX = 4096;
+/** Torrents whose totals are kept, the longest unused one is forgotten first. Guess. */
+const TORRENTS_MAX = 1024;
+
+export function emptyStats(): TransferStats {
+  return {
+    piecesRequested: 0,
+    piecesReceived: 0,
+    piecesDuplicate: 0,
+    piecesRejected: 0,
+    piecesSent: 0,
+    requestsExpired: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+    fromPeers: new Map(),
+    toPeers: new Map(),
+  };
+}
+
+export class SwarmStats {
+  readonly #logger: Logger;
+  readonly #metrics: Metrics;
+  readonly #torrents = new Map<Digest, TransferStats>();
+  readonly total = emptyStats();
+  /** Connections that are attached to torrents. */
+  connections = 0;
+  /** Torrents in the machine. */
+  torrents = 0;
+
+  constructor(logger: Logger, metrics: Metrics) {
+    this.#logger = logger;
+    this.#metrics = metrics;
+  }
+
+  /** `undefined` for a torrent that was not seen, or long ago. */
+  of(digest: Digest): TransferStats | undefined {
+    return this.#torrents.get(digest);
+  }
+
+  note(seen: SwarmObservation): void {
+    switch (seen.kind) {
+      case 'torrent-added':
+        this.torrents++;
+        this.#metrics.gauge('torrents', this.torrents);
+        this.#logger.debug(seen, 'torrent added');
+        return;
+      case 'torrent-completed':
+        this.#logger.info(seen, 'torrent complete');
+        return;
+      case 'torrent-removed':
+        this.torrents--;
+        this.#metrics.gauge('torrents', this.torrents);
+        this.#logger.debug(seen, 'torrent removed');
+        return;
+      case 'connection-added':
+        this.connections++;
+        this.#metrics.gauge('connections', this.connections);
+        this.#logger.debug(seen, seen.inbound ? 'incoming connection accepted' : 'outgoing connection accepted');
+        return;
+      case 'connection-dropped':
+        this.connections--;
+        this.#metrics.gauge('connections', this.connections);
+        this.#metrics.count('connections_dropped', 1, { reason: seen.reason });
+        this.#logger.debug(seen, 'connection dropped');
+        return;
+      case 'connection-refused':
+        this.#metrics.count('connections_refused', 1, { reason: seen.reason });
+        this.#logger.debug(seen, 'connection refused');
+        return;
+      case 'peer-blacklisted':
+        this.#metrics.count('peers_blacklisted');
+        this.#logger.debug(seen, 'peer blacklisted');
+        return;
+      case 'peer-misbehaved':
+        this.#metrics.count('peers_misbehaved');
+        this.#logger.warn(seen, 'peer broke the protocol');
+        return;
+      case 'piece-requested':
+        for (const stats of this.#both(seen.digest)) stats.piecesRequested++;
+        return;
+      case 'piece-received':
+        for (const stats of this.#both(seen.digest)) {
+          stats.piecesReceived++;
+          stats.bytesReceived += seen.length;
+          tally(stats.fromPeers, seen.peer, seen.length, seen.fromOrigin);
+        }
+        this.#metrics.count('piece_bandwidth', seen.length * 8, { piece_bandwidth_direction: 'ingress' });
+        return;
+      case 'piece-uploaded':
+        for (const stats of this.#both(seen.digest)) {
+          stats.piecesSent++;
+          stats.bytesSent += seen.length;
+          tally(stats.toPeers, seen.peer, seen.length, false);
+        }
+        this.#metrics.count('piece_bandwidth', seen.length * 8, { piece_bandwidth_direction: 'egress' });
+        return;
+      case 'piece-duplicate':
+        for (const stats of this.#both(seen.digest)) stats.piecesDuplicate++;
+        this.#metrics.count('pieces_duplicate');
+        return;
+      case 'piece-rejected':
+        for (const stats of this.#both(seen.digest)) stats.piecesRejected++;
+        this.#metrics.count('pieces_rejected', 1, { verdict: seen.verdict });
+        this.#logger.warn(seen, 'piece rejected');
+        return;
+      case 'request-expired':
+        for (const stats of this.#both(seen.digest)) stats.requestsExpired++;
+        this.#metrics.count('piece_request_failures');
+        return;
+    }
+  }
+
+  *#both(digest: Digest): Iterable<TransferStats> {
+    yield this.total;
+    let own = this.#torrents.get(digest);
+    if (own === undefined) {
+      own = emptyStats();
+      this.#torrents.set(digest, own);
+      forgetOldest(this.#torrents, TORRENTS_MAX);
+    }
+    yield own;
+  }
+}
+
+function tally(table: Map<PeerId, PeerTraffic>, peer: PeerId, bytes: number, origin: boolean): void {
+  const traffic = table.get(peer);
+  if (traffic === undefined) {
+    table.set(peer, { bytes, pieces: 1, origin });
+    forgetOldest(table, PEERS_MAX);
+  } else {
+    traffic.bytes += bytes;
+    traffic.pieces++;
+  }
+}
+
+function forgetOldest<K>(table: Map<K, unknown>, limit: number): void {
+  if (table.size <= limit) return;
+  const [oldest] = table.keys();
+  if (oldest !== undefined) table.delete(oldest);
+}

@@ -1,0 +1,19 @@
+/** Kraken's peer-to-peer layer for Node: node, blob client, disk store, tracker client and handler. */
+export { fetchBlob, type FetchBlobOptions, type FetchedBlob } from './client/fetch-blob.js';
+export { BufferPool, type BufferPools } from './host/buffer-pool.js';
+export type { HostCounters } from './host/counters.js';
+export {
+  addrHash,
+  createPeerNode,
+  PeerNode,
+  type Bandwidth,
+  type NodeStats,
+  type NodeStore,
+  type PeerNodeOptions,
+  type PullOptions,
+  type SwarmSettings,
+} from './host/peer-node.js';
+export type { SwarmBlob } from './host/swarm-blob.js';
+export type { PeerTraffic, TransferStats } from './host/swarm-stats.js';
+export * from './store/index.js';
+export * from './tracker/index.js';
