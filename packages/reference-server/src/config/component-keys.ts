@@ -2,7 +2,13 @@
 import { any, bool, byteSize, duration, ignored, int, key, list, map, string, struct, type Value } from './schema.js';
 import * as shared from './shared-keys.js';
 
-const common = { zap: shared.zap, metrics: shared.metrics, nginx: shared.nginx, tls: shared.tls } as const;
+const common = {
+  zap: shared.zap,
+  metrics: shared.metrics,
+  nginx: shared.nginx,
+  tls: shared.tls,
+  access: shared.access,
+} as const;
 
 export const agentKeys = struct({
   ...common,

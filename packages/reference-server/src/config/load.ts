@@ -14,6 +14,8 @@ export interface LoadedConfig<Config> {
   readonly config: Config;
   /** Keys that were set but have no effect here. */
   readonly warnings: readonly string[];
+  /** Top-level keys that any of the files sets. */
+  readonly presentKeys: ReadonlySet<string>;
 }
 
 /**
@@ -28,10 +30,12 @@ export function loadConfig<Config>(
 ): LoadedConfig<Config> {
   const problems: Problem[] = [];
   const warnings: string[] = [];
+  const presentKeys = new Set<string>();
   let value: unknown = zeroOf(schema);
   for (const file of files) {
     for (const source of extendsChain(resolve(file), problems)) {
       const root = source.document.contents;
+      if (isMap(root)) for (const { key } of root.items) if (isScalar(key)) presentKeys.add(String(key.source));
       value = decode(schema, root, value, '', {
         document: source.document,
         problems,
@@ -44,7 +48,7 @@ export function loadConfig<Config>(
   }
   if (problems.length > 0) throw new ConfigError(problems);
   const config = options.defaults === false ? value : withDefaults(schema, value);
-  return { config: config as Config, warnings: [...new Set(warnings)] };
+  return { config: config as Config, warnings: [...new Set(warnings)], presentKeys };
 }
 
 interface Source {

@@ -53,6 +53,22 @@ export const tls = key(
   'Transport security of HTTP. A block without `disabled: true` means TLS, as in Kraken.',
 );
 
+/** Ours: who may reach this component. Absent in Go's files, where it means Go's policy. */
+export const access = key(
+  struct({
+    listen: key(string, 'Address that the ports are bound to; empty = all interfaces.'),
+    allowed_cidrs: key(
+      list(string),
+      'Addresses and subnets that may send requests; empty = everybody (on agents: `allowed_cidrs` at the top level).',
+    ),
+    loopback_needs_certificate: key(
+      bool,
+      'With TLS, requests that change something need a client certificate from loopback too (Kraken lets loopback pass).',
+    ),
+  }),
+  'Access policy. A file without this block gets Kraken’s policy, and a warning at start.',
+);
+
 export const nginx = ignored(any, 'No nginx is started: the ports it would listen on are served by this process.');
 export const zap = key(
   struct({

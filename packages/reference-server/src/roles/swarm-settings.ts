@@ -1,0 +1,88 @@
+/** The `scheduler` block → settings of the swarm engine. Zero means our default; see docs/CONFIG.md. */
+import { networkInterfaces } from 'node:os';
+import type { PeerId } from '@kraken/core/content';
+import { KrakenError } from '@kraken/core/errors';
+import type { PeerNode } from '@kraken/p2p';
+import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '@kraken/core/swarm';
+import { randomBytes } from 'node:crypto';
+import type { AgentConfig } from '../config/component-keys.js';
+import { swarmConfigFromGoJson } from '../config/scheduler-json.js';
+
+type SchedulerConfig = AgentConfig['scheduler'];
+
+export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerId' | 'role'> {
+  const { connstate, conn, dispatch } = config;
+  const { role: _role, ...defaults } = DEFAULT_SWARM_CONFIG;
+  const pipelineLimit = dispatch.pipeline_limit || defaults.pipelineLimit;
+  return {
+    ...defaults,
+    connectionsPerTorrentMax: connstate.max_open_conn,
+    dialsPerTorrentMax: Math.max(1, Math.ceil(connstate.max_open_conn / 2)),
+    mutualConnectionsMax: connstate.max_mutual_conn || connstate.max_open_conn,
+    blacklistMs: connstate.blacklist_duration,
+    blacklistDisabled: connstate.disable_blacklist,
+    handshakeTimeoutMs: conn.handshake_timeout,
+    connectionIdleMs: config.conn_tti,
+    connectionAgeMs: config.conn_ttl,
+    seederIdleMs: config.seeder_tti,
+    leecherIdleMs: config.leecher_tti,
+    preemptionIntervalMs: config.preemption_interval,
+    preemptionDisabled: config.disable_preemption,
+    pieceChoice: dispatch.piece_request_policy || defaults.pieceChoice,
+    pipelineLimit,
+    originPipelineLimit: dispatch.origin_pipeline_limit || defaults.originPipelineLimit,
+    endgameThreshold: dispatch.endgame_threshold || pipelineLimit,
+    endgameDisabled: dispatch.disable_endgame,
+    requestTimeoutMinMs: dispatch.piece_request_min_timeout,
+    requestTimeoutPerMiBMs: dispatch.piece_request_timeout_per_mb,
+  };
+}
+
+/** Payload rates in bytes per second; none when the limiter is off. */
+export function bandwidthOf(config: SchedulerConfig): { egressBytesPerSec?: number; ingressBytesPerSec?: number } {
+  const { bandwidth } = config.conn;
+  if (!bandwidth.enable) return {};
+  return { egressBytesPerSec: bandwidth.egress_bits_per_sec / 8, ingressBytesPerSec: bandwidth.ingress_bits_per_sec / 8 };
+}
+
+/**
+ * `peer_id_factory`: `undefined` lets the node derive the id from its address.
+ * @throws KrakenError `config-invalid`
+ */
+export function peerIdOf(factory: string): PeerId | undefined {
+  if (factory === 'addr_hash') return undefined;
+  if (factory === 'random') return randomBytes(20).toString('hex') as PeerId;
+  throw new KrakenError('config-invalid', `peer_id_factory: expected addr_hash or random, got ${JSON.stringify(factory)}`);
+}
+
+/**
+ * The address announced to peers: the flag, else the first of eth0, ib0, eth1, eth2 (as Kraken), else the first IPv4
+ * that is not loopback.
+ * @throws KrakenError `config-invalid` when there is none
+ */
+export function peerIpOf(flag: string | undefined): string {
+  if (flag !== undefined && flag !== '') return flag;
+  const interfaces = networkInterfaces();
+  const names = ['eth0', 'ib0', 'eth1', 'eth2', ...Object.keys(interfaces)];
+  for (const name of names) {
+    const found = interfaces[name]?.find(({ family, internal }) => family === 'IPv4' && !internal);
+    if (found !== undefined) return found.address;
+  }
+  throw new KrakenError('config-invalid', '--peer-ip: no address found on any interface; give one');
+}
+
+/** `PATCH /x/config/scheduler`: the body replaces the configuration; downloads go on. @throws KrakenError `request-invalid` */
+export function reconfigure(node: PeerNode, json: unknown): void {
+  const { swarm, bandwidth } = swarmConfigFromGoJson(json);
+  node.reconfigure(swarm);
+  node.setBandwidth(bandwidth);
+}
+
+/** @throws KrakenError `request-invalid` */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new KrakenError('request-invalid', `json decode: ${String(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,149 @@
+/** A cluster of separate role processes on loopback, with files written for the test. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { choosePorts } from '../../../dist/cluster/ports.js';
+import { startServer, stopProcess, untilHealthy, type StartedProcess } from './processes.js';
+
+const HOST = '127.0.0.1';
+
+export interface ProcessClusterOptions {
+  readonly origins: number;
+  readonly agents: number;
+  readonly pieceLength?: string;
+  /** Added to the files of a role, as YAML text. */
+  readonly extra?: Partial<Record<'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index', string>>;
+  /** YAML of `backends:` for origins; default the file backend. */
+  readonly originBackends?: string;
+}
+
+export class ProcessCluster {
+  readonly directory = mkdtempSync(join(tmpdir(), 'kraken-e2e-'));
+  readonly processes = new Map<string, StartedProcess>();
+  readonly #options: ProcessClusterOptions;
+  #ports: Record<string, number> = {};
+  readonly #arguments = new Map<string, string[]>();
+
+  constructor(options: ProcessClusterOptions) {
+    this.#options = options;
+  }
+
+  port(name: string): number {
+    const port = this.#ports[name];
+    if (port === undefined) throw new Error(`no port ${name}`);
+    return port;
+  }
+
+  at(name: string): string {
+    return `${HOST}:${this.port(name)}`;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.directory, ...parts);
+  }
+
+  process(name: string): StartedProcess {
+    const found = this.processes.get(name);
+    if (found === undefined) throw new Error(`no process ${name}`);
+    return found;
+  }
+
+  /** Start everything. */
+  async start(): Promise<this> {
+    const { origins, agents } = this.#options;
+    const names = ['tracker', 'build-index', 'proxy'];
+    for (let i = 1; i <= origins; i++) names.push(`origin-${i}`, `origin-${i} peer`);
+    for (let i = 1; i <= agents; i++) names.push(`agent-${i}`, `agent-${i} peer`, `agent-${i} api`);
+    this.#ports = await choosePorts(Object.fromEntries(names.map((name) => [name, 0])), HOST);
+    for (let i = 1; i <= origins; i++) await this.startRole(`origin-${i}`);
+    for (const name of ['tracker', 'build-index', 'proxy']) await this.startRole(name);
+    for (let i = 1; i <= agents; i++) await this.startRole(`agent-${i}`);
+    return this;
+  }
+
+  /** Start (again) one process and wait until it is healthy. */
+  async startRole(name: string): Promise<StartedProcess> {
+    const args = this.#arguments.get(name) ?? this.#prepare(name);
+    this.#arguments.set(name, args);
+    const started = startServer(name, args, this.path(name));
+    this.processes.set(name, started);
+    const healthPort = name.startsWith('agent') ? `${name} api` : name;
+    await untilHealthy(started, `http://${this.at(healthPort)}/health`);
+    return started;
+  }
+
+  async stop(): Promise<void> {
+    const exits = await Promise.all([...this.processes.values()].reverse().map(async (started) => stopProcess(started)));
+    void exits;
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #prepare(name: string): string[] {
+    const role = name.replace(/-\d+$/, '') as 'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index';
+    mkdirSync(this.path(name), { recursive: true });
+    const file = this.path(name, `${role}.yaml`);
+    writeFileSync(file, `${this.#yaml(role, name)}\n${this.#options.extra?.[role] ?? ''}\n`);
+    const config = ['--config', file];
+    switch (role) {
+      case 'origin':
+        return ['origin', ...config, '--blobserver-hostname', HOST, '--blobserver-port', String(this.port(name)), '--peer-ip', HOST, '--peer-port', String(this.port(`${name} peer`))];
+      case 'agent':
+        return ['agent', ...config, '--agent-registry-port', String(this.port(name)), '--agent-server-port', String(this.port(`${name} api`)), '--peer-ip', HOST, '--peer-port', String(this.port(`${name} peer`))];
+      default:
+        return [role, ...config, '--port', String(this.port(name))];
+    }
+  }
+
+  #yaml(role: string, name: string): string {
+    const originHosts = Array.from({ length: this.#options.origins }, (_, i) => this.at(`origin-${i + 1}`));
+    const hosts = (list: readonly string[]): string => `{hosts: {static: ${JSON.stringify(list)}}}`;
+    const common = [
+      'zap: {level: warn}',
+      'tls: {server: {disabled: true}, client: {disabled: true}}',
+      'access: {listen: 127.0.0.1, allowed_cidrs: [127.0.0.0/8]}',
+    ];
+    const roleLines: Record<string, string[]> = {
+      origin: [
+        `cluster: {static: ${JSON.stringify(originHosts)}}`,
+        `hashring: {max_replica: ${Math.min(2, originHosts.length)}}`,
+        `castore: {upload_dir: ${this.path(name, 'upload')}, cache_dir: ${this.path(name, 'cache')}}`,
+        `localdb: {source: ${this.path(name, 'origin.db')}}`,
+        `metainfogen: {piece_lengths: {0: ${this.#options.pieceLength ?? '1MB'}}}`,
+        'writeback: {retry_interval: 500ms}',
+        this.#options.originBackends ?? `backends: [{namespace: '.*', backend: {file: {directory: ${this.path('storage', 'blobs')}, name_path: sharded_docker_blob}}}]`,
+      ],
+      tracker: [`origin: ${hosts(originHosts)}`, 'trackerserver: {announce_interval: 1s}'],
+      'build-index': [
+        `origin: ${hosts(originHosts)}`,
+        `cluster: ${hosts([this.at('build-index')])}`,
+        `store: {upload_dir: ${this.path(name, 'upload')}, cache_dir: ${this.path(name, 'cache')}}`,
+        `localdb: {source: ${this.path(name, 'index.db')}}`,
+        "tag_types: [{namespace: '.*', type: docker}]",
+        `backends: [{namespace: '.*', backend: {file: {directory: ${this.path('storage', 'tags')}, name_path: docker_tag}}}]`,
+        'writeback: {retry_interval: 500ms}',
+      ],
+      proxy: [
+        `origin: ${hosts(originHosts)}`,
+        `build_index: ${hosts([this.at('build-index')])}`,
+        `castore: {upload_dir: ${this.path(name, 'upload')}, cache_dir: ${this.path(name, 'cache')}}`,
+      ],
+      agent: [
+        `tracker: ${hosts([this.at('tracker')])}`,
+        `build_index: ${hosts([this.at('build-index')])}`,
+        `store: {download_dir: ${this.path(name, 'download')}, cache_dir: ${this.path(name, 'cache')}}`,
+      ],
+    };
+    return [...common, ...(roleLines[role] ?? [])].join('\n');
+  }
+}
+
+export interface NodeStatsAnswer {
+  readonly process: { readonly rssBytes: number; readonly eventLoopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number } };
+  readonly node: Readonly<Record<string, unknown>> & {
+    readonly bytesSent: number;
+    readonly bytesReceived: number;
+    readonly piecesReceived: number;
+    readonly piecesDuplicate: number;
+    readonly fromPeers: Readonly<Record<string, { readonly bytes: number; readonly origin: boolean }>>;
+  };
+}
