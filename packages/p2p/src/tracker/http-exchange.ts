@@ -1,0 +1,84 @@
+/**
+ * One HTTP request of a tracker client: a short body out, a bounded text back, within a time limit. Source: spec
+ * tracker-agent-ring.md §9.1. Never retries, never follows redirects, takes any status.
+ */
+import { KrakenError } from '@kraken/core/errors';
+import type { CancelSignal } from '@kraken/core/ports';
+import type { Dispatcher } from 'undici';
+
+export interface ExchangeRequest {
+  /** `http://host:port`. */
+  readonly origin: string;
+  readonly method: 'GET' | 'POST';
+  /** Sent as it is. */
+  readonly path: string;
+  readonly body?: string;
+  /** For all of it, the response body included. */
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  readonly signal?: CancelSignal | undefined;
+}
+
+export interface ExchangeResponse {
+  readonly status: number;
+  readonly text: string;
+}
+
+/**
+ * @throws KrakenError `network-error` (no response, or none in time), `body-too-large`, `cancelled`
+ */
+export async function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Promise<ExchangeResponse> {
+  const { origin, method, path, body, timeoutMs, maxBytes, signal } = request;
+  if (isAborted(signal)) throw cancelled(signal);
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  const timer = setTimeout(abort, timeoutMs);
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    const response = await dispatcher.request({
+      origin,
+      method,
+      path,
+      body: body ?? null,
+      signal: controller.signal,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    });
+    return { status: response.statusCode, text: await readBody(response.body, maxBytes) };
+  } catch (error) {
+    if (error instanceof KrakenError) throw error;
+    if (isAborted(signal)) throw cancelled(signal);
+    const reason = controller.signal.aborted ? `no response within ${timeoutMs} ms` : reasonOf(error);
+    throw new KrakenError('network-error', `network error: ${method} ${origin}${path}: ${reason}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+async function readBody(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // Leaving the loop destroys the body, and the connection with it.
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBytes) throw new KrakenError('body-too-large', `expected a response of at most ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size).toString('utf8');
+}
+
+function isAborted(signal: CancelSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+function cancelled(signal: CancelSignal | undefined): KrakenError {
+  return new KrakenError('cancelled', 'the caller gave up', { cause: signal?.reason });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // Several addresses tried: Node puts the reasons into `errors` and leaves the message empty.
+  if (error.message === '' && 'code' in error) return String(error.code);
+  return error.message;
+}

@@ -1,0 +1,60 @@
+/**
+ * Small HTTP bodies as text, in and out, for the tracker's handler. Owns the body limit and what happens to a body that was
+ * refused. Source: spec tracker-agent-ring.md §9.2.
+ */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { KrakenError } from '@kraken/core/errors';
+
+/** How long a connection may go on sending a body that was refused, so that the client gets to read the answer. */
+const LINGER_MS = 2000;
+
+/**
+ * The body of a request.
+ * @throws KrakenError `body-too-large` beyond `maxBytes`, `cancelled` when the client goes away
+ */
+export function readText(req: IncomingMessage, maxBytes: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = (): KrakenError =>
+      new KrakenError('body-too-large', `expected a body of at most ${maxBytes} bytes`);
+    if (Number(req.headers['content-length'] ?? 0) > maxBytes) {
+      reject(tooLarge());
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const stop = (settle: () => void): void => {
+      req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
+      settle();
+    };
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else stop(() => reject(tooLarge()));
+    };
+    const onEnd = (): void => stop(() => resolve(Buffer.concat(chunks, size).toString('utf8')));
+    const onGone = (): void => stop(() => reject(new KrakenError('cancelled', 'the client went away')));
+    req.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone);
+  });
+}
+
+/** A whole response. Text gets the content type that Go sniffs; an empty one gets none. */
+export function sendText(
+  req: IncomingMessage,
+  res: ServerResponse,
+  status: number,
+  text: string,
+  headers: OutgoingHttpHeaders = {},
+): void {
+  if (!req.complete) {
+    res.once('finish', () => {
+      if (req.complete) return;
+      req.resume();
+      const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
+      timer.unref();
+      req.once('close', () => clearTimeout(timer));
+    });
+  }
+  const contentType = text === '' ? {} : { 'content-type': 'text/plain; charset=utf-8' };
+  res.writeHead(status, { ...contentType, ...headers, 'content-length': Buffer.byteLength(text) });
+  res.end(text);
+}
