@@ -5,3 +5,4 @@ export * from './origin/index.js';
 export * from './retry/index.js';
 export * from './agent/index.js';
 export * from './proxy/index.js';
+export * from './build-index/index.js';

@@ -163,7 +163,13 @@ export class OriginService {
     body: AsyncIterable<Uint8Array>,
     options: { isCopy?: boolean } = {},
   ): Promise<void> {
-    await this.#refuseExisting(namespace, digest, options.isCopy ?? namespace === undefined);
+    try {
+      await this.#refuseExisting(namespace, digest, options.isCopy ?? namespace === undefined);
+    } catch (error) {
+      // The client stops here and takes it for success: nobody will end the session.
+      if (isKrakenError(error, 'blob-exists')) await this.#abandon(id, digest);
+      throw error;
+    }
     const expected = range.end - range.start;
     if (expected < 0) throw new KrakenError('size-invalid', `range ${range.start}-${range.end} ends before it starts`);
     this.#sessions.check(id, digest, range.end);
@@ -285,6 +291,12 @@ export class OriginService {
       }
     }
     return { deleted, errors };
+  }
+
+  async #abandon(id: string, digest: Digest): Promise<void> {
+    this.#sessions.check(id, digest);
+    this.#sessions.ended(id);
+    await this.#store.uploads.abort(id);
   }
 
   async #createSession(digest: Digest, sizeBytes: number | undefined): Promise<string> {

@@ -55,9 +55,6 @@ export interface ReplicatorOptions {
   readonly metrics?: Metrics;
 }
 
-/** A copy that just failed is tried again after this long. Kraken's retry_interval. */
-const FIRST_RETRY_MS = 30_000;
-
 export class Replicator {
   readonly #options: ReplicatorOptions;
   readonly #logger: Logger;
@@ -122,7 +119,7 @@ export class Replicator {
         await this.#queue.remove(key);
       } catch (error) {
         this.#failed(payload, error);
-        await this.#queue.add(key, payload, { delayMs: FIRST_RETRY_MS });
+        await this.#queue.add(key, payload);
         this.#queue.release(key);
       }
       open.delete(key);
@@ -150,7 +147,7 @@ export class Replicator {
           await this.#copy(payload);
         } catch (error) {
           this.#failed(payload, error);
-          await this.#queue.add(taskKey(host, digest), payload, { delayMs: FIRST_RETRY_MS });
+          await this.#queue.add(taskKey(host, digest), payload);
         }
       }),
     );

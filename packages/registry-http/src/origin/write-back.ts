@@ -14,7 +14,7 @@ import type { RetrySchedule } from '@kraken/core/retry';
 import type { Clock } from '../retry/index.js';
 import { TaskQueue, type TaskPayload, type TaskView } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
-import type { KeyedLock } from './keyed-lock.js';
+import { KeyedLock } from './keyed-lock.js';
 
 interface WriteBackPayload extends TaskPayload {
   readonly namespace: string;
@@ -44,6 +44,7 @@ export class WriteBack {
   readonly #logger: Logger;
   readonly #metrics: Metrics;
   readonly #queue: TaskQueue<WriteBackPayload>;
+  readonly #writing = new KeyedLock<Digest>();
   /** Tasks per digest: the pin goes with the last one. */
   readonly #tasksOf = new Map<Digest, Set<string>>();
 
@@ -140,13 +141,8 @@ export class WriteBack {
       this.#metrics.count('kraken_writeback_missing_total');
       this.#logger.warn({ namespace, digest }, 'write-back dropped: the blob is not here');
     } else {
-      const backend = this.#backendOf(namespace);
-      if (await isStored(backend, namespace, digest, stat.length, signal)) this.#metrics.count('kraken_writeback_present_total');
-      else {
-        const source = await uploadSourceOf(this.#store, digest);
-        if (source !== undefined) await backend.upload(namespace, digestHex(digest), source, signal);
-        this.#metrics.count('kraken_writeback_bytes_total', stat.length);
-      }
+      // One at a time: where two namespaces share storage the second then finds the blob there.
+      await this.#writing.run(digest, () => this.#write(namespace, digest, stat.length, signal));
     }
     await this.#lock.run(digest, async () => {
       const keys = this.#tasksOf.get(digest);
@@ -154,6 +150,18 @@ export class WriteBack {
       if (last && stat !== undefined) await this.#store.setPinned(digest, false);
       this.#untrack(digest, task.key);
     });
+  }
+
+  async #write(namespace: string, digest: Digest, length: number, signal: AbortSignal): Promise<void> {
+    const backend = this.#backendOf(namespace);
+    if (await isStored(backend, namespace, digest, length, signal)) {
+      this.#metrics.count('kraken_writeback_present_total');
+      return;
+    }
+    const source = await uploadSourceOf(this.#store, digest);
+    if (source === undefined) return;
+    await backend.upload(namespace, digestHex(digest), source, signal);
+    this.#metrics.count('kraken_writeback_bytes_total', length);
   }
 
   /** @throws KrakenError `storage-unavailable` when the namespace lost its backend, or it became read-only, since the task was recorded */
