@@ -5,8 +5,8 @@ import { root } from './ensure-built.mjs';
 
 /**
  * One suite. `tap: true`: the command prints TAP and its `ok` / `not ok` lines are counted; otherwise the
- * command is one test that passes with exit code 0.
- * @typedef {{ name: string, command: string, args: string[], tap?: boolean, limitSeconds: number, env?: Record<string, string> }} Suite
+ * command is one test that passes with exit code 0. `counts: true`: its closing line `N passed, N failed` is counted.
+ * @typedef {{ name: string, command: string, args: string[], tap?: boolean, counts?: boolean, limitSeconds: number, env?: Record<string, string> }} Suite
  */
 
 /** @param {Suite[]} suites @returns {Promise<{passed: number, failed: number, skipped: number}>} */
@@ -38,7 +38,7 @@ function runSuite(suite) {
     const child = spawn(suite.command, suite.args, {
       cwd: root,
       detached: true, // its own process group, so that the limit ends everything it started
-      stdio: ['ignore', suite.tap ? 'pipe' : 'inherit', 'inherit'],
+      stdio: ['ignore', suite.tap || suite.counts ? 'pipe' : 'inherit', 'inherit'],
       env: { ...process.env, ...suite.env },
     });
     let timedOut = false;
@@ -64,6 +64,13 @@ function runSuite(suite) {
         }
       });
     }
+    let closing;
+    if (suite.counts) {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        closing = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(line) ?? closing;
+        console.log(line);
+      });
+    }
     child.on('error', (error) => {
       console.log(String(error));
       counts.failed++;
@@ -74,6 +81,9 @@ function runSuite(suite) {
       if (timedOut) {
         console.log(`time limit of ${suite.limitSeconds} s reached`);
         counts.failed++;
+      } else if (suite.counts) {
+        if (closing) [counts.passed, counts.failed, counts.skipped] = closing.slice(1, 4).map((n) => Number(n ?? 0));
+        if (!closing || (code !== 0 && counts.failed === 0)) counts.failed++;
       } else if (!suite.tap) {
         if (code === 0) counts.passed++;
         else counts.failed++;
