@@ -35,6 +35,7 @@ export class DiskUploads implements UploadStore {
   readonly #limits: UploadLimits;
   readonly #sessions = new Map<string, UploadSession>();
   #creating = 0;
+  #closed: Error | undefined;
 
   /** @param root absolute; absent on nodes that take no uploads */
   constructor(context: StoreContext, blobs: CommittedBlobs, root: string | undefined, limits: UploadLimits) {
@@ -56,6 +57,7 @@ export class DiskUploads implements UploadStore {
   }
 
   async create(): Promise<string> {
+    if (this.#closed !== undefined) throw this.#closed;
     if (this.#root === undefined) throw new KrakenError('unsupported', 'this store takes no uploads');
     if (this.#sessions.size + this.#creating >= this.#limits.uploadsMax) {
       throw new KrakenError('too-many-uploads', `${this.#limits.uploadsMax} upload sessions are open already`);
@@ -134,6 +136,7 @@ export class DiskUploads implements UploadStore {
 
   /** End all sessions; their files are wiped at the next start. */
   async close(reason: Error): Promise<void> {
+    this.#closed = reason;
     for (const session of this.#sessions.values()) {
       await session.stop(reason);
       session.close();
@@ -166,6 +169,7 @@ export class DiskUploads implements UploadStore {
   }
 
   #session(id: string): UploadSession {
+    if (this.#closed !== undefined) throw this.#closed;
     const session = SESSION_ID.test(id) ? this.#sessions.get(id) : undefined;
     if (session === undefined) throw unknownUpload(id);
     return session;
