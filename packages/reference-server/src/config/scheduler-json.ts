@@ -49,7 +49,7 @@ export function swarmConfigFromGoJson(value: unknown): SwarmFromJson {
 export function schedulerFromGoJson(value: unknown): SchedulerFromJson {
   const reader = new Reader();
   const values = reader.read(schedulerField.kind, value, undefined, '') ?? {};
-  const scheduler = configFromValues<AgentConfig['scheduler']>(schedulerField.kind, values as object);
+  const scheduler = configFromValues<AgentConfig['scheduler']>(schedulerField.kind, values);
   const policy = scheduler.dispatch.piece_request_policy;
   if (policy !== '' && !Object.hasOwn(PIECE_CHOICES, policy)) {
     const expected = `one of ${Object.keys(PIECE_CHOICES).join(', ')}`;
@@ -75,7 +75,7 @@ class Reader {
     if (value === null || value === undefined) return previous;
     if (kind.type === 'struct') {
       if (typeof value === 'object' && !Array.isArray(value)) {
-        return this.#readStruct(kind.fields, value, (previous ?? {}) as Record<string, unknown>, path);
+        return this.#readStruct(kind.fields, value, previous ?? {}, path);
       }
     } else {
       const read = readScalar(kind, value);
@@ -86,12 +86,7 @@ class Reader {
     return previous;
   }
 
-  #readStruct(
-    fields: Readonly<Record<string, Field>>,
-    value: object,
-    previous: Readonly<Record<string, unknown>>,
-    path: string,
-  ): unknown {
+  #readStruct(fields: Readonly<Record<string, Field>>, value: object, previous: object, path: string): unknown {
     const keys = new Map(Object.keys(fields).map((key) => [GO_NAMES[key] ?? key.replaceAll('_', ''), key]));
     const merged: Record<string, unknown> = { ...previous };
     for (const [name, item] of Object.entries(value)) {

@@ -218,8 +218,9 @@ interface SchemaEntry {
  */
 function readSchemaEntry(page: Buffer, offset: number, end: number): SchemaEntry | undefined {
   const bytes = new CellReader(page, offset, end);
-  bytes.varint(); // length of the record
+  const recordBytes = bytes.varint();
   bytes.varint(); // row id
+  bytes.end = bytes.at + bytesInPage(recordBytes, end);
   const headerStart = bytes.at;
   const headerBytes = bytes.varint();
   const serials = [bytes.varint(), bytes.varint(), bytes.varint(), bytes.varint()] as const;
@@ -231,16 +232,32 @@ function readSchemaEntry(page: Buffer, offset: number, end: number): SchemaEntry
   return rootPage === 0 ? undefined : { type, name, rootPage };
 }
 
+/** How much of a record stands in its leaf page of `usableBytes`; the rest is in overflow pages. */
+function bytesInPage(recordBytes: number, usableBytes: number): number {
+  const most = usableBytes - 35;
+  if (recordBytes <= most) return recordBytes;
+  const least = Math.floor(((usableBytes - 12) * 32) / 255) - 23;
+  const filling = least + ((recordBytes - least) % (usableBytes - 4));
+  return filling <= most ? filling : least;
+}
+
 /** Reads SQLite's integers and texts; running over the end of the page is damage. */
 class CellReader {
   at: number;
   readonly #page: Buffer;
-  readonly #end: number;
+  readonly #pageEnd: number;
+  #end: number;
 
   constructor(page: Buffer, at: number, end: number) {
     this.#page = page;
     this.at = at;
+    this.#pageEnd = end;
     this.#end = end;
+  }
+
+  /** Nothing is read from here on; never beyond the page. */
+  set end(end: number) {
+    this.#end = Math.min(end, this.#pageEnd);
   }
 
   /** Up to nine bytes, seven bits each, the ninth whole. */
