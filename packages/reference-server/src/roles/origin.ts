@@ -20,6 +20,7 @@ import { ProcessMonitor } from '../telemetry/process-stats.js';
 import { openPort } from './listen.js';
 import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
+import { refusePendingTasks } from './pending-tasks.js';
 import { bandwidthOf, parseJson, peerIdOf, peerIpOf, reconfigure, swarmSettings } from './swarm-settings.js';
 import { httpClientOf, tlsServerOptions } from './tls.js';
 import { openHosts } from './upstreams.js';
@@ -80,6 +81,7 @@ export async function startOrigin(config: OriginConfig, flags: OriginFlags, cont
       (part) => part.close(),
     );
     if (config.localdb.source === '') throw new KrakenError('config-invalid', 'localdb.source: required');
+    refusePendingTasks(config.localdb.source);
 
     const service = lifetime.own(
       await OriginService.open({
