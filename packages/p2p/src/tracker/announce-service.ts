@@ -36,6 +36,12 @@ export interface AnnounceServiceOptions {
   readonly metrics: Metrics;
 }
 
+/** Who waits for an answer. */
+export interface Caller {
+  /** Fires when the caller goes away. Only read when there is something to wait for. */
+  readonly signal: CancelSignal;
+}
+
 /** One half of an answer; a failure is remembered, not fatal. */
 interface Found {
   readonly peers: readonly PeerInfo[];
@@ -64,7 +70,7 @@ export class AnnounceService {
    * The peers for an announcer, best first; `undefined` for one that wants none.
    * @throws KrakenError `upstream-failed` when there is nobody and a lookup failed; `cancelled`
    */
-  async announce(announce: Announce, digest: Digest, signal: CancelSignal): Promise<readonly PeerInfo[] | undefined> {
+  async announce(announce: Announce, digest: Digest, caller: Caller): Promise<readonly PeerInfo[] | undefined> {
     const { tracker, peerDirectory, now } = this.#options;
     this.#reportGauges();
     if (peerDirectory !== undefined) await this.#recordElsewhere(peerDirectory, announce);
@@ -72,7 +78,7 @@ export class AnnounceService {
     if (!wantsPeers(announce)) return undefined;
     const [sample, origins] = await Promise.all([
       peerDirectory === undefined ? undefined : this.#sampleElsewhere(peerDirectory, announce),
-      this.#findOrigins(digest, signal),
+      this.#findOrigins(digest, caller),
     ]);
     const handout = tracker.answer(announce, origins.peers, now(), sample?.peers);
     const failures: string[] = [];
@@ -104,8 +110,11 @@ export class AnnounceService {
   }
 
   /** The origins, or why there are none: an agent's announce must not hang on a dead origin. */
-  async #findOrigins(digest: Digest, signal: CancelSignal): Promise<Found> {
+  async #findOrigins(digest: Digest, caller: Caller): Promise<Found> {
+    const known = this.#originPeers.fresh(digest);
+    if (known !== undefined) return { peers: known };
     const { origins, originWaitMs, logger } = this.#options;
+    const { signal } = caller;
     const impatient = new AbortController();
     const giveUp = (): void => impatient.abort();
     const timer = setTimeout(giveUp, originWaitMs);

@@ -58,6 +58,12 @@ export class SingleFlightCache<T> {
     return this.#entries.size;
   }
 
+  /** The value of `key` if it is fresh; costs neither promise nor abort controller. Does not count as a use. */
+  fresh(key: string): T | undefined {
+    const entry = this.#entries.get(key);
+    return entry?.outcome.ok === true && this.#options.now() <= entry.expiresAt ? entry.outcome.value : undefined;
+  }
+
   /**
    * The remembered outcome of `key`, or that of `load`.
    * @throws whatever `load` threw; KrakenError `cancelled` when `signal` fires first, `queue-full`

@@ -52,12 +52,33 @@ export interface TrackerHandlerOptions {
   readonly metrics?: Metrics;
 }
 
-interface Exchange {
+class Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly parameters: Readonly<Record<string, string>>;
-  /** Fires when the client goes away before the response is finished. */
-  readonly signal: AbortSignal;
+  parameters: Readonly<Record<string, string>> = {};
+  #gone: AbortController | undefined;
+
+  constructor(req: IncomingMessage, res: ServerResponse) {
+    this.req = req;
+    this.res = res;
+  }
+
+  /** The client went away before the response was finished. */
+  get isAbandoned(): boolean {
+    return this.res.closed && !this.res.writableFinished;
+  }
+
+  /** Fires when the client goes away before the response is finished. Made on demand: most answers wait for nothing. */
+  get signal(): AbortSignal {
+    this.#gone ??= new AbortController();
+    if (this.isAbandoned) this.#gone.abort();
+    return this.#gone.signal;
+  }
+
+  /** The connection of the response closed. */
+  closed(): void {
+    if (this.isAbandoned) this.#gone?.abort();
+  }
 }
 
 interface Route {
@@ -112,9 +133,10 @@ function createRoutes(
     now,
   });
 
-  const announce = async ({ req, res, signal }: Exchange, fromPath?: InfoHash): Promise<void> => {
+  const announce = async (exchange: Exchange, fromPath?: InfoHash): Promise<void> => {
+    const { req, res } = exchange;
     const { digest, infoHash, peer, event } = decodeAnnounceRequest(await readText(req, BODY_BYTES_MAX));
-    const peers = await announces.announce({ infoHash: fromPath ?? infoHash, peer, event }, digest, signal);
+    const peers = await announces.announce({ infoHash: fromPath ?? infoHash, peer, event }, digest, exchange);
     sendText(req, res, 200, encodeAnnounceResponse(peers, announceIntervalMs));
   };
 
@@ -177,12 +199,12 @@ async function serve(
   { logger, metrics }: { logger: Logger; metrics: Metrics },
 ): Promise<void> {
   const startedAt = performance.now();
-  const gone = new AbortController();
+  const exchange = new Exchange(req, res);
   const method = req.method ?? '';
   const [path = ''] = (req.url ?? '').split('?', 1);
   let endpoint = '';
   res.once('close', () => {
-    if (!res.writableFinished) gone.abort();
+    exchange.closed();
     const labels = { endpoint, method };
     metrics.count('http_requests_total', 1, { ...labels, status: String(res.statusCode) });
     metrics.observe('http_request_duration_seconds', (performance.now() - startedAt) / 1000, labels);
@@ -194,7 +216,8 @@ async function serve(
       if (parameters === undefined) continue;
       endpoint = route.endpoint;
       if (route.method === method) {
-        await route.handle({ req, res, parameters, signal: gone.signal });
+        exchange.parameters = parameters;
+        await route.handle(exchange);
         return;
       }
       allowed.push(route.method);
@@ -203,7 +226,7 @@ async function serve(
     else sendText(req, res, 404, '404 page not found\n', { 'x-content-type-options': 'nosniff' });
   } catch (thrown) {
     const error = asKrakenError(thrown, 'internal');
-    if (res.headersSent || res.destroyed || gone.signal.aborted) {
+    if (res.headersSent || res.destroyed) {
       logger.debug({ code: error.code, method, path, reason: error.message }, 'client went away');
       res.destroy();
       return;
