@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { ExecutionContext } from 'ava';
-import { createMetaInfo, digestFromHex, digestHex, pieceCount, pieceLengthAt, type Digest, type MetaInfo } from '@kraken/core/content';
+import {
+  createMetaInfo,
+  digestFromHex,
+  digestHex,
+  pieceCount,
+  pieceLengthAt,
+  type Digest,
+  type MetaInfo,
+} from '@kraken/core/content';
 import { isKrakenError, type ErrorCode } from '@kraken/core/errors';
 import { DiskStore, type DiskStoreOptions, type TorrentFile } from '../dist/store/index.js';
 
@@ -33,7 +41,11 @@ export function storeOptions(root: string): DiskStoreOptions {
   };
 }
 
-export async function openStore(t: ExecutionContext, options: Partial<DiskStoreOptions> = {}, root?: string): Promise<Harness> {
+export async function openStore(
+  t: ExecutionContext,
+  options: Partial<DiskStoreOptions> = {},
+  root?: string,
+): Promise<Harness> {
   const directory = root ?? (await temporaryDirectory(t));
   let store = await DiskStore.open({ ...storeOptions(directory), ...options });
   t.teardown(() => store.close());
@@ -103,11 +115,18 @@ export async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer
 
 /** Equal bytes; ava's own comparison takes seconds for megabytes. */
 export function same(t: ExecutionContext, got: Uint8Array, expected: Uint8Array, message?: string): void {
-  t.true(Buffer.compare(got, expected) === 0, `${message ?? 'bytes'}: ${got.length} bytes differ from the ${expected.length} expected`);
+  t.true(
+    Buffer.compare(got, expected) === 0,
+    `${message ?? 'bytes'}: ${got.length} bytes differ from the ${expected.length} expected`,
+  );
 }
 
 /** Put `bytes` into the store as a committed blob. */
-export async function upload(target: DiskStore, bytes: Uint8Array, digest = digestOf(bytes)): Promise<{ length: number; existed: boolean }> {
+export async function upload(
+  target: DiskStore,
+  bytes: Uint8Array,
+  digest = digestOf(bytes),
+): Promise<{ length: number; existed: boolean }> {
   const id = await target.uploads.create();
   await target.uploads.write(id, 0, chunks(bytes, 1000_000), bytes.length);
   return target.uploads.commit(id, digest);
@@ -119,7 +138,12 @@ export async function* chunks(bytes: Uint8Array, size: number): AsyncGenerator<U
 }
 
 /** Fails the test unless `work` throws a KrakenError with `code`. */
-export async function throwsCode(t: ExecutionContext, code: ErrorCode, work: Promise<unknown>, message?: string): Promise<void> {
+export async function throwsCode(
+  t: ExecutionContext,
+  code: ErrorCode,
+  work: Promise<unknown>,
+  message?: string,
+): Promise<void> {
   const error = await t.throwsAsync(work, undefined, message);
   t.true(isKrakenError(error, code), `${message ?? ''} expected ${code}, got ${String(error)}`);
 }

@@ -31,7 +31,12 @@ export interface TorrentFile {
   /** All bytes of `piece` are written and its sum matched: record it, wake readers, let the hash worker go on. */
   markVerified(piece: number, done: (error?: Error) => void): void;
   /** Read up to `length` bytes at `position` into `buffer`. Fewer only at the end of the file or when it was truncated. */
-  read(buffer: Uint8Array, length: number, position: number, done: (error: Error | null, bytesRead: number) => void): void;
+  read(
+    buffer: Uint8Array,
+    length: number,
+    position: number,
+    done: (error: Error | null, bytesRead: number) => void,
+  ): void;
   /**
    * All pieces are verified: wait for SHA-256 over the whole file (a worker follows the growing prefix), compare, fsync,
    * move download → cache. On `digest-mismatch` all pieces are forgotten and the error is thrown; readers fail.
@@ -41,7 +46,11 @@ export interface TorrentFile {
    * Verified bytes in order, as they arrive. Waits for missing pieces. The last bytes of the blob are withheld until the commit,
    * so that a reader never sees a good end of bad content. `onNeed(piece)`: the reader now waits for that piece.
    */
-  stream(options: { range?: ByteRange; signal?: CancelSignal; onNeed?: (piece: number) => void }): AsyncIterable<Uint8Array>;
+  stream(options: {
+    range?: ByteRange;
+    signal?: CancelSignal;
+    onNeed?: (piece: number) => void;
+  }): AsyncIterable<Uint8Array>;
   /** Fail all waiting readers (the pull failed or the torrent was removed). */
   failReaders(error: Error): void;
   /** This holder is done; descriptors close with the last one. */
