@@ -103,6 +103,7 @@ export class TokenBucket {
     this.#cancelTimer = undefined;
     const [head] = this.#line;
     if (head === undefined) return;
+    this.#fill();
     const missing = this.#rate === Infinity ? 0 : Math.min(head.bytes, this.#rate) - this.#tokens;
     const delayMs = missing <= 0 ? 0 : Math.ceil((missing / this.#rate) * 1000);
     this.#cancelTimer = this.#clock.after(delayMs, () => this.#serve());
