@@ -49,9 +49,10 @@ test.serial('OCI image, Docker v2s2 image and a two-platform index: pushed by sk
       await assertRaw(t, `docker://${first}/test/app:${tag}`, expected[tag]);
       await run('skopeo', ['copy', '--all', '--src-tls-verify=false', `${proxy}:${tag}`, `dir:${cluster.path(`from-proxy-${tag}`)}`]);
     }
-    t.is(await pullWithPodman(cluster.path('podman'), `${second}/test/app:oci`), expected['oci']);
-    t.is(await pullWithPodman(cluster.path('podman'), `${first}/test/app:v2s2`), expected['v2s2']);
-    await pullWithPodman(cluster.path('podman'), `${second}/test/app:multi`);
+    // A store for each: podman keeps one digest for images that share their configuration.
+    t.is(await pullWithPodman(cluster.path('podman-oci'), `${second}/test/app:oci`), expected.oci);
+    t.is(await pullWithPodman(cluster.path('podman-v2s2'), `${first}/test/app:v2s2`), expected.v2s2);
+    await pullWithPodman(cluster.path('podman-multi'), `${second}/test/app:multi`);
 
     containerd = await Containerd.start(cluster.path('containerd'));
     for (const [tag, agent] of [['oci', first], ['v2s2', second], ['multi', first]] as const) {
