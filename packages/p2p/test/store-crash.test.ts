@@ -411,6 +411,15 @@ test('least recently used blobs make room for a download and under a disk waterm
   t.deepEqual(await present(store), [0], 'all but the pinned one');
 });
 
+test('one directory for two purposes is refused at open', async (t) => {
+  const root = await kit.temporaryDirectory(t);
+  await kit.throwsCode(
+    t,
+    'config-invalid',
+    DiskStore.open({ cacheDir: join(root, 'a'), downloadDir: join(root, 'b', '..', 'a') }),
+  );
+});
+
 test('directories on different file systems are refused at open', async (t) => {
   const other = await smallDisk(t, MiB);
   if (other === undefined) return;

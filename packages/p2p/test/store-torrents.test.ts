@@ -333,6 +333,7 @@ test('writes outside the blob and into a committed blob are refused', async (t) 
   const bytes = kit.content('refuse', 2000);
   const torrent = await store.create(kit.metaInfoOf(bytes, 1000));
   await kit.throwsCode(t, 'internal', kit.writeAt(torrent, bytes, 1));
+  await kit.throwsCode(t, 'internal', kit.writeAt(torrent, bytes.subarray(0, 2), 999), 'a write across pieces');
   await kit.throwsCode(t, 'internal', torrent.commit(), 'commit without all pieces');
   await kit.fill(torrent, bytes);
   await kit.mark(torrent, 0);

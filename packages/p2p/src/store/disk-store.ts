@@ -6,7 +6,7 @@
  * One process per directory. Memory does not depend on the size of blobs.
  */
 import { randomUUID } from 'node:crypto';
-import { rename, stat, writeFile } from 'node:fs/promises';
+import { realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createMetaInfo, type Digest, type MetaInfo } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
@@ -304,6 +304,15 @@ async function checkDirectories(cache: string, others: readonly (string | undefi
     if (other === undefined) continue;
     const directory = resolve(other);
     await onDisk('open store directory', makeDirectory(directory, true));
+    if (
+      (await onDisk('open store directory', realpath(directory))) ===
+      (await onDisk('open cache directory', realpath(cache)))
+    ) {
+      throw new KrakenError(
+        'config-invalid',
+        `${directory} is the cache directory; unfinished files would count as blobs`,
+      );
+    }
     const name = `.probe-${randomUUID()}`;
     await onDisk('write to store directory', writeFile(join(directory, name), ''));
     try {

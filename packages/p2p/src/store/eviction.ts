@@ -121,7 +121,9 @@ export class Sweeper {
    * @throws KrakenError `disk-full`
    */
   async makeRoom(bytes: number): Promise<void> {
-    if ((await this.#disk()).freeBytes >= bytes) return;
+    const { totalBytes, freeBytes: before } = await this.#disk();
+    // Some network and FUSE file systems report a size of 0: nothing can be said about them.
+    if (before >= bytes || totalBytes === 0) return;
     if (this.#options.highWatermark !== undefined) await this.#alone(() => this.#freeFor(bytes));
     const { freeBytes } = await this.#disk();
     if (freeBytes < bytes) throw new KrakenError('disk-full', `${bytes} bytes are needed, ${freeBytes} are free`);

@@ -248,10 +248,12 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
   #refuseWrite(length: number, position: number): Error | undefined {
     if (this.#gone !== undefined) return this.#gone;
     if (this.#committed) return committedError();
-    if (position >= 0 && length >= 0 && position + length <= this.length) return undefined;
+    const end = position + length;
+    const pieceEnd = (Math.floor(position / this.pieceLength) + 1) * this.pieceLength;
+    if (position >= 0 && length >= 0 && end <= this.length && end <= pieceEnd) return undefined;
     return new KrakenError(
       'internal',
-      `write of ${length} bytes at ${position} lies outside the ${this.length} bytes of the blob`,
+      `write of ${length} bytes at ${position} does not lie within one piece of the blob`,
     );
   }
 
@@ -289,12 +291,18 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
         throw new KrakenError('internal', `commit with ${this.have.count} of ${this.have.length} pieces`);
       }
       const { digest } = this.metainfo;
+      // The disk writes while the hash is finished.
+      const flush = this.#flush();
+      flush.catch(() => undefined);
       const hex = await this.#digestHex();
       await this.#context.locks.run(digest, async () => {
         if (this.#gone !== undefined) throw this.#gone;
-        if (hex === digestHex(digest)) await this.#publishLocked();
-        else
+        if (hex !== digestHex(digest)) {
           await this.#forgetLocked(new KrakenError('digest-mismatch', `the pieces of ${digest} hash to sha256:${hex}`));
+        }
+        const lost = await flush;
+        if (lost !== undefined) await this.#forgetLocked(lost);
+        await this.#publishLocked();
       });
     } finally {
       this.release();
@@ -302,15 +310,24 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
   }
 
   async #digestHex(): Promise<string> {
-    const follower = this.#follower;
-    this.#follower = undefined;
+    const followed = this.#follower !== undefined;
     try {
-      return await (follower ?? this.#context.hash.follow(this.#data.path)).finish(this.length);
+      return await this.#finishHash();
     } catch (error) {
       if (this.#gone !== undefined) throw this.#gone;
       // The thread may have died with the state of a long follow; one pass from the start settles it.
-      if (follower === undefined || !isKrakenError(error, 'io-error')) throw error;
-      return await this.#context.hash.follow(this.#data.path).finish(this.length);
+      if (!followed || !isKrakenError(error, 'io-error')) throw error;
+      return await this.#finishHash();
+    }
+  }
+
+  /** The follower stays in its field meanwhile, so that a removal cancels it. */
+  async #finishHash(): Promise<string> {
+    const follower = (this.#follower ??= this.#context.hash.follow(this.#data.path));
+    try {
+      return await follower.finish(this.length);
+    } finally {
+      this.#follower = undefined;
     }
   }
 
@@ -318,7 +335,6 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     const { digest } = this.metainfo;
     const partial = this.#partial;
     if (partial === undefined) return;
-    await this.#syncData();
     const directory = partial.directory.blob(digest);
     const pinned = await onDisk('read pin', sidecars.readPinned(directory));
     await this.#blobs.publishLocked(digest, partial.data.path, this.length, this.metainfo, pinned);
@@ -334,13 +350,14 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     });
   }
 
-  /** After a failed fsync the kernel may have dropped dirty pages: what is in the file is no longer known. */
-  async #syncData(): Promise<void> {
+  /** @returns what went wrong: after a failed fsync the kernel may have dropped dirty pages, and nobody knows what is in the file */
+  async #flush(): Promise<KrakenError | undefined> {
     const fd = await onDisk('flush blob data', this.#data.acquire());
     try {
       await sync(fd);
+      return undefined;
     } catch (error) {
-      await this.#forgetLocked(diskError(error, 'flush blob data'));
+      return diskError(error, 'flush blob data');
     } finally {
       this.#data.release();
     }
