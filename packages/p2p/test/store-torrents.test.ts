@@ -105,6 +105,35 @@ test('pieces survive a restart; a torn one does not', async (t) => {
   kit.same(t, await kit.collect(partial.stream({})), bytes);
 });
 
+test('a released torrent is taken up where it was; a removed one is not', async (t) => {
+  const { store, root } = await kit.openStore(t);
+  const bytes = kit.content('released', 5000);
+  const metainfo = kit.metaInfoOf(bytes, 1000);
+  const first = await store.create(metainfo);
+  await kit.store(first, bytes, 1);
+  first.release();
+  await kit.throwsCode(t, 'internal', kit.mark(first, 0));
+  await kit.throwsCode(t, 'internal', kit.writeAt(first, bytes.subarray(0, 5), 0));
+  const second = (await store.lookup(metainfo.digest))!;
+  t.deepEqual([...second.have], [1]);
+  await kit.store(second, bytes, 3);
+  second.release();
+  const other = await store.create(kit.metaInfoOf(bytes, 500));
+  t.deepEqual([...other.have], []);
+  other.release();
+  t.deepEqual([...(await store.create(metainfo)).have], []);
+  t.true(await store.remove(metainfo.digest));
+  const third = await store.create(metainfo);
+  t.deepEqual([...third.have], []);
+  await kit.store(third, bytes, 2);
+  third.release();
+  await rm(kit.blobPath(root, 'download', metainfo.digest, ''), { recursive: true });
+  const fourth = await store.create(metainfo);
+  t.deepEqual([...fourth.have], []);
+  fourth.release();
+  t.deepEqual([...(await store.lookup(metainfo.digest))!.have], []);
+});
+
 test('a download that was complete when the process died is committed on the way in', async (t) => {
   const harness = await kit.openStore(t);
   const bytes = kit.content('complete', 5000);

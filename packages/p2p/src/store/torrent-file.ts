@@ -101,7 +101,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
 
   /** One more holder; `release` is owed. */
   hold(): this {
-    if (this.#closed) throw new KrakenError('internal', 'a released torrent was used again');
+    if (this.#closed) throw releasedError();
     this.#holders++;
     return this;
   }
@@ -134,7 +134,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
 
   markVerified(piece: number, done: (error?: Error) => void): void {
     const partial = this.#partial;
-    const error = this.#gone ?? (partial === undefined || this.#committed ? committedError() : undefined);
+    const error = this.#unusable() ?? (partial === undefined || this.#committed ? committedError() : undefined);
     if (error !== undefined || partial === undefined || !this.have.set(piece)) {
       queueMicrotask(() => done(error));
       return;
@@ -245,8 +245,13 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     return () => this.#commitWaiters.delete(waiter);
   }
 
+  #unusable(): Error | undefined {
+    return this.#gone ?? (this.#closed ? releasedError() : undefined);
+  }
+
   #refuseWrite(length: number, position: number): Error | undefined {
-    if (this.#gone !== undefined) return this.#gone;
+    const unusable = this.#unusable();
+    if (unusable !== undefined) return unusable;
     if (this.#committed) return committedError();
     const end = position + length;
     const pieceEnd = (Math.floor(position / this.pieceLength) + 1) * this.pieceLength;
@@ -376,6 +381,10 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     }
     throw error;
   }
+}
+
+function releasedError(): KrakenError {
+  return new KrakenError('internal', 'a released torrent was used again');
 }
 
 function committedError(): KrakenError {

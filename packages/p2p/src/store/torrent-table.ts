@@ -7,7 +7,7 @@
  */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Bitfield, pieceCount, SIDECAR, type Digest, type MetaInfo } from '@kraken/core/content';
+import { Bitfield, pieceCount, SIDECAR, type Digest, type InfoHash, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CommittedBlobs } from './committed-blobs.js';
 import { isMissing, onDisk } from './disk-error.js';
@@ -18,11 +18,16 @@ import * as sidecars from './sidecars.js';
 import type { StoreContext } from './store-context.js';
 import { DiskTorrent } from './torrent-file.js';
 
+/** Released partial torrents whose pieces are remembered. Guess: more than a node has in use at a time between two pulls. */
+const REMEMBERED_MAX = 256;
+
 export class TorrentTable implements PieceStore {
   readonly #context: StoreContext;
   readonly #blobs: CommittedBlobs;
   readonly #makeRoom: (bytes: number) => Promise<void>;
   readonly #open = new Map<Digest, DiskTorrent>();
+  /** Pieces of partial torrents that this process has released: it verified them itself and need not read them again. */
+  readonly #verified = new Map<Digest, { readonly infoHash: InfoHash; readonly have: Bitfield }>();
 
   /** @param makeRoom resolves when that many bytes are free; throws `disk-full` */
   constructor(context: StoreContext, blobs: CommittedBlobs, makeRoom: (bytes: number) => Promise<void>) {
@@ -87,6 +92,7 @@ export class TorrentTable implements PieceStore {
   #abandon(digest: Digest, error: Error): void {
     this.#open.get(digest)?.abandon(error);
     this.#open.delete(digest);
+    this.#verified.delete(digest);
   }
 
   /** Complete pieces are committed before anybody sees the torrent. @returns false, with the hold given back, when they were bad */
@@ -174,6 +180,13 @@ export class TorrentTable implements PieceStore {
     );
   }
 
+  /** What this process knows of the pieces; it is known once, then the torrent knows it. */
+  #takeVerified(metainfo: MetaInfo): Bitfield | undefined {
+    const known = this.#verified.get(metainfo.digest);
+    this.#verified.delete(metainfo.digest);
+    return known?.infoHash === metainfo.infoHash ? known.have : undefined;
+  }
+
   /** The claimed pieces whose sums still match. */
   async #recheck(path: string, metainfo: MetaInfo, status: Uint8Array | undefined): Promise<Bitfield> {
     const count = pieceCount(metainfo);
@@ -210,6 +223,7 @@ export class TorrentTable implements PieceStore {
     const { digest } = metainfo;
     const directory = download.blob(digest);
     const have = new Bitfield(pieceCount(metainfo));
+    this.#verified.delete(digest);
     return onDisk(
       'create download',
       (async (): Promise<DiskTorrent> => {
@@ -247,7 +261,13 @@ export class TorrentTable implements PieceStore {
   }
 
   readonly #onIdle = (torrent: DiskTorrent): void => {
-    if (this.#open.get(torrent.metainfo.digest) === torrent) this.#open.delete(torrent.metainfo.digest);
+    const { digest, infoHash } = torrent.metainfo;
+    if (this.#open.get(digest) !== torrent) return;
+    this.#open.delete(digest);
+    if (torrent.committed || torrent.isGone) return;
+    this.#verified.set(digest, { infoHash, have: torrent.have });
+    const [oldest] = this.#verified.keys();
+    if (this.#verified.size > REMEMBERED_MAX && oldest !== undefined) this.#verified.delete(oldest);
   };
 }
 
