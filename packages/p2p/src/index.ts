@@ -5,6 +5,7 @@ export type { HostCounters } from './host/counters.js';
 export {
   addrHash,
   createPeerNode,
+  DEFAULT_NAMESPACE,
   PeerNode,
   type Bandwidth,
   type NodeStats,

@@ -259,7 +259,10 @@ test('buffers run out: payloads wait for each other and all arrive', async (t) =
     for (const piece of [n, n + 3]) other.write(encodePayloadHeader({ piece, length: MIB }), pieceOf(blob, piece));
   });
   await under.machine.until('piece-stored', 6);
-  t.deepEqual(under.machine.all('piece-stored').map((e) => e.verdict), Array(6).fill('ok'));
+  t.deepEqual(
+    under.machine.all('piece-stored').map((e) => e.verdict),
+    Array(6).fill('ok'),
+  );
   t.true(file.data.equals(blob.data));
   t.true(under.shared.pools.receive.waits > 0);
   t.true(await released(under));

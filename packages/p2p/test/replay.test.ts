@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
 import { crc32 } from 'node:zlib';
-import type { Bitfield} from '@kraken/core/content';
+import type { Bitfield } from '@kraken/core/content';
 import { createMetaInfo, pieceLengthAt, type MetaInfo } from '@kraken/core/content';
 import { Random } from '@kraken/core/random';
 import {

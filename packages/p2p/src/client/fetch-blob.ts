@@ -14,7 +14,7 @@ export interface FetchBlobOptions {
   readonly tracker: string | readonly string[] | TrackerClient;
   /** `sha256:<64 hex>`. */
   readonly digest: string;
-  /** Default: empty. */
+  /** Repository that the blob belongs to: decides which storage backend has it. Default `default`. */
   readonly namespace?: string;
   /** Where the blob is kept; created when missing. A second fetch finds what the first one left. */
   readonly dir: string;
@@ -71,9 +71,9 @@ export async function fetchBlob(options: FetchBlobOptions): Promise<FetchedBlob>
       ...(options.bandwidth === undefined ? {} : { bandwidth: options.bandwidth }),
     });
     ends.push(() => node.close());
-    const { range, deadlineMs, signal } = options;
+    const { namespace, range, deadlineMs, signal } = options;
     const blob = await node.open(digest, {
-      namespace: options.namespace ?? '',
+      ...(namespace === undefined ? {} : { namespace }),
       ...(range === undefined ? {} : { range }),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
       ...(signal === undefined ? {} : { signal }),

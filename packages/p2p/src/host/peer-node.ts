@@ -91,7 +91,7 @@ export interface PeerNodeOptions {
 }
 
 export interface PullOptions extends OpenOptions {
-  /** Default: empty. */
+  /** Repository that the blob belongs to: decides which storage backend has it. Default {@link DEFAULT_NAMESPACE}. */
   readonly namespace?: string;
   /** Called when pieces have been stored. */
   readonly onProgress?: (progress: { readonly verifiedBytes: number; readonly totalBytes: number }) => void;
@@ -106,6 +106,9 @@ export interface NodeStats extends Readonly<TransferStats> {
   /** How often a transfer had to wait for bandwidth or a buffer. */
   readonly waits: { readonly egress: number; readonly ingress: number };
 }
+
+/** Namespace of pulls that name none: trackers refuse an empty one, and it matches backends for `.*`. */
+export const DEFAULT_NAMESPACE = 'default';
 
 const DEADLINE_MS = 15 * 60_000;
 const HANDSHAKES_MAX = 256;
@@ -229,7 +232,7 @@ export class PeerNode {
     if (known !== undefined) return { length: known.length };
     if (tracker === undefined) return undefined;
     try {
-      return { length: (await tracker.metaInfo(options.namespace ?? '', digest, options.signal)).length };
+      return { length: (await tracker.metaInfo(options.namespace ?? DEFAULT_NAMESPACE, digest, options.signal)).length };
     } catch (error) {
       if (isKrakenError(error, 'blob-unknown')) return undefined;
       throw error;
@@ -381,7 +384,7 @@ export class PeerNode {
   #pull(digest: Digest, options: PullOptions, streaming: boolean, range: ByteRange | undefined): Pull {
     this.#check(options.signal);
     return this.#parts.host.pull({
-      namespace: options.namespace ?? '',
+      namespace: options.namespace ?? DEFAULT_NAMESPACE,
       digest,
       deadlineMs: options.deadlineMs ?? this.#parts.options.defaultDeadlineMs ?? DEADLINE_MS,
       streaming,
