@@ -2,18 +2,17 @@
 export { fetchBlob, type FetchBlobOptions, type FetchedBlob } from './client/fetch-blob.js';
 export { BufferPool, type BufferPools } from './host/buffer-pool.js';
 export type { HostCounters } from './host/counters.js';
+export { addrHash, createPeerNode } from './host/create-peer-node.js';
 export {
-  addrHash,
-  createPeerNode,
   DEFAULT_NAMESPACE,
-  PeerNode,
   type Bandwidth,
   type NodeStats,
   type NodeStore,
   type PeerNodeOptions,
   type PullOptions,
   type SwarmSettings,
-} from './host/peer-node.js';
+} from './host/peer-node-options.js';
+export type { PeerNode } from './host/peer-node.js';
 export type { SwarmBlob } from './host/swarm-blob.js';
 export type { PeerTraffic, TransferStats } from './host/swarm-stats.js';
 export * from './store/index.js';

@@ -1,11 +1,12 @@
 /**
- * One blob in five lines: a throw-away node with its store and tracker client around {@link PeerNode}. Owns what
+ * One blob in five lines: a throw-away node with its store and tracker client around it. Owns what
  * it starts and ends it with `close`. For more than one blob, make a node and keep it.
  */
 import { join } from 'node:path';
 import { parseDigest, type MetaInfo } from '@kraken/core/content';
 import type { ByteRange, CancelSignal, HostRing, TrackerClient } from '@kraken/core/ports';
-import { createPeerNode, type Bandwidth } from '../host/peer-node.js';
+import { createPeerNode } from '../host/create-peer-node.js';
+import type { Bandwidth } from '../host/peer-node-options.js';
 import { DiskStore } from '../store/index.js';
 import { createPassiveRing, createTrackerClient } from '../tracker/index.js';
 

@@ -2,187 +2,31 @@
  * A node of the swarm for embedding: pulls blobs, seeds blobs, serves peers. Owns the listener, the host and the
  * machine behind it. Never speaks HTTP; the tracker client that it is given does.
  */
-import { createHash, randomInt } from 'node:crypto';
-import { parsePeerId, type Digest, type MetaInfo, type PeerContext, type PeerId } from '@kraken/core/content';
+import type { Digest, MetaInfo, PeerContext } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
+import type { BlobSource, ByteRange, CancelSignal } from '@kraken/core/ports';
+import type { BlacklistEntry, SwarmConfig, SwarmMachine, TorrentStatus } from '@kraken/core/swarm';
+import type { TorrentFile } from '../store/piece-store.js';
+import type { PeerListener } from './listener.js';
 import {
-  silentLogger,
-  silentMetrics,
-  type BlobSource,
-  type ByteRange,
-  type CancelSignal,
-  type Logger,
-  type Metrics,
-  type OpenOptions,
-  type TrackerClient,
-} from '@kraken/core/ports';
-import { Random } from '@kraken/core/random';
-import {
-  DEFAULT_SWARM_CONFIG,
-  SwarmMachine,
-  type BlacklistEntry,
-  type SwarmConfig,
-  type TorrentStatus,
-} from '@kraken/core/swarm';
-import type { PieceStore, TorrentFile } from '../store/piece-store.js';
-import { processPools, type BufferPools } from './buffer-pool.js';
-import { systemClock } from './clock.js';
-import { HostCounters } from './counters.js';
-import { PeerListener } from './listener.js';
+  DEFAULT_NAMESPACE,
+  type Bandwidth,
+  type NodeStats,
+  type PeerNodeOptions,
+  type PullOptions,
+  type SwarmSettings,
+} from './peer-node-options.js';
 import type { PeerSocketShared } from './peer-socket.js';
 import type { Pull } from './pull.js';
 import { FedBlob, type BlobFeed, type SwarmBlob } from './swarm-blob.js';
-import { SwarmHost } from './swarm-host.js';
-import { SwarmStats, type TransferStats } from './swarm-stats.js';
-import { TokenBucket } from './token-bucket.js';
+import type { SwarmHost } from './swarm-host.js';
+import type { SwarmStats, TransferStats } from './swarm-stats.js';
 import { HeldFile } from './torrent-table.js';
 
-/** The disk of a node. */
-export interface NodeStore extends PieceStore {
-  /** Length of a committed blob, where the store can tell it without opening the torrent. */
-  stat?(digest: Digest): Promise<{ readonly length: number } | undefined>;
-  /** Call `listener` for each blob that the store drops by itself. @returns how to stop */
-  onEvict?(listener: (digest: Digest) => void): () => void;
-}
-
-/** Limits on payload bytes of the node, both directions; absent = none. Kraken: `scheduler.conn.bandwidth`, there in bits. */
-export interface Bandwidth {
-  readonly egressBytesPerSec?: number | undefined;
-  readonly ingressBytesPerSec?: number | undefined;
-}
-
-/** Settings of the swarm that differ from the defaults. */
-export type SwarmSettings = Partial<Omit<SwarmConfig, 'peerId' | 'role'>>;
-
-export interface PeerNodeOptions {
-  readonly store: NodeStore;
-  /** Absent on origins, which neither announce nor pull. */
-  readonly tracker?: TrackerClient | undefined;
-  /** Who the node is to others. */
-  readonly peer: {
-    /** Address that others dial. */
-    readonly ip: string;
-    /** Port that others dial; 0 or absent = the port that is listened on. */
-    readonly port?: number;
-    /** Default: SHA-1 of `ip:port` (Kraken's `addr_hash`), stable across restarts. */
-    readonly peerId?: PeerId;
-    readonly zone?: string;
-    readonly cluster?: string;
-    readonly origin?: boolean;
-  };
-  /** Default: the peer port on all interfaces, as Kraken does. */
-  readonly listen?: { readonly host?: string; readonly port?: number };
-  readonly swarm?: SwarmSettings;
-  readonly bandwidth?: Bandwidth;
-  /** Seed of the machine's random choices; default: drawn. */
-  readonly seed?: number;
-  /** A peer asked for a blob that is not here: an origin fetches it from storage. */
-  readonly lookupMissing?: (namespace: string, digest: Digest) => void;
-  /** Limit of a pull that names none. Kraken has no limit; default 15 min. */
-  readonly defaultDeadlineMs?: number;
-  /** Accepted sockets without a handshake. Default 256. */
-  readonly handshakesMax?: number;
-  /** Bytes that one connection may take in per turn of the event loop; Infinity = no budget. Default 512 KiB. */
-  readonly turnBudgetBytes?: number;
-  /** Default: the pools that all nodes of the process share. */
-  readonly pools?: BufferPools;
-  readonly logger?: Logger;
-  readonly metrics?: Metrics;
-}
-
-export interface PullOptions extends OpenOptions {
-  /** Repository that the blob belongs to: decides which storage backend has it. Default {@link DEFAULT_NAMESPACE}. */
-  readonly namespace?: string;
-  /** Called when pieces have been stored. */
-  readonly onProgress?: (progress: { readonly verifiedBytes: number; readonly totalBytes: number }) => void;
-}
-
-/** Totals of a node. */
-export interface NodeStats extends Readonly<TransferStats> {
-  readonly torrents: number;
-  /** Connections that are attached to torrents. */
-  readonly connections: number;
-  readonly host: Readonly<HostCounters>;
-  /** How often a transfer had to wait for bandwidth or a buffer. */
-  readonly waits: { readonly egress: number; readonly ingress: number };
-}
-
-/** Namespace of pulls that name none: trackers refuse an empty one, and it matches backends for `.*`. */
-export const DEFAULT_NAMESPACE = 'default';
-
 const DEADLINE_MS = 15 * 60_000;
-const HANDSHAKES_MAX = 256;
-const TURN_BUDGET_BYTES = 512 * 1024;
 
-/**
- * Start a node: it listens when this resolves.
- * @throws KrakenError `network-error` when the port cannot be had
- *
- * @example
- * const node = await createPeerNode({ store, tracker, peer: { ip: '10.0.0.7' } });
- * const blob = await node.open(digest, { namespace: 'library/redis' });
- * for await (const chunk of blob.stream()) sink.write(chunk);
- */
-export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode> {
-  const logger = options.logger ?? silentLogger;
-  const config = { ...DEFAULT_SWARM_CONFIG, ...options.swarm };
-  const shared: PeerSocketShared = {
-    pools: options.pools ?? processPools,
-    ingress: new TokenBucket(options.bandwidth?.ingressBytesPerSec),
-    egress: new TokenBucket(options.bandwidth?.egressBytesPerSec),
-    counters: new HostCounters(),
-    clock: systemClock,
-    turnBudgetBytes: options.turnBudgetBytes ?? TURN_BUDGET_BYTES,
-  };
-  const handshakesMax = options.handshakesMax ?? HANDSHAKES_MAX;
-  const settings = { handshakeTimeoutMs: config.handshakeTimeoutMs };
-  const listener = new PeerListener({
-    ...(options.listen?.host === undefined ? {} : { host: options.listen.host }),
-    port: options.listen?.port ?? options.peer.port ?? 0,
-    limits: { handshakesMax, socketsMax: handshakesMax + config.connectionsMax },
-    shared,
-    handshakeTimeoutMs: () => settings.handshakeTimeoutMs,
-    failed: (error) => logger.error({ error }, 'the listening socket failed'),
-  });
-  const port = await listener.listen();
-  const context = contextOf(options.peer, port);
-  const role = context.origin ? 'origin' : 'agent';
-  const swarm: SwarmConfig = { ...config, role, peerId: context.peerId };
-  const stats = new SwarmStats(logger, options.metrics ?? silentMetrics);
-  const machine = new SwarmMachine(swarm, new Random(options.seed ?? randomInt(2 ** 32)));
-  const host = new SwarmHost({
-    machine,
-    store: options.store,
-    tracker: options.tracker,
-    context,
-    shared,
-    stats,
-    logger,
-    ...(options.lookupMissing === undefined ? {} : { lookupMissing: options.lookupMissing }),
-  });
-  listener.serve((peer) => host.accepted(peer));
-  return new PeerNode({ options, port, context, swarm, settings, listener, host, machine, shared, stats });
-}
-
-function contextOf(peer: PeerNodeOptions['peer'], listening: number): PeerContext {
-  if (peer.ip === '') throw new TypeError('peer.ip expected an address that others can dial, got an empty string');
-  const port = peer.port === undefined || peer.port === 0 ? listening : peer.port;
-  return {
-    ip: peer.ip,
-    port,
-    peerId: peer.peerId ?? addrHash(peer.ip, port),
-    zone: peer.zone ?? '',
-    cluster: peer.cluster ?? '',
-    origin: peer.origin ?? false,
-  };
-}
-
-/** Kraken's `addr_hash`: SHA-1 of `ip:port`. */
-export function addrHash(ip: string, port: number): PeerId {
-  return parsePeerId(createHash('sha1').update(`${ip}:${port}`).digest('hex'));
-}
-
-interface NodeParts {
+/** What `createPeerNode` puts together. */
+export interface NodeParts {
   readonly options: PeerNodeOptions;
   readonly port: number;
   readonly context: PeerContext;
@@ -195,7 +39,7 @@ interface NodeParts {
   readonly stats: SwarmStats;
 }
 
-/** A running node; made by {@link createPeerNode}. */
+/** A running node; made by `createPeerNode`. */
 export class PeerNode {
   /** The port that is listened on. */
   readonly port: number;
@@ -232,7 +76,9 @@ export class PeerNode {
     if (known !== undefined) return { length: known.length };
     if (tracker === undefined) return undefined;
     try {
-      return { length: (await tracker.metaInfo(options.namespace ?? DEFAULT_NAMESPACE, digest, options.signal)).length };
+      return {
+        length: (await tracker.metaInfo(options.namespace ?? DEFAULT_NAMESPACE, digest, options.signal)).length,
+      };
     } catch (error) {
       if (isKrakenError(error, 'blob-unknown')) return undefined;
       throw error;

@@ -4,7 +4,7 @@
  * core's swarm events.
  */
 import type { Digest, PeerContext } from '@kraken/core/content';
-import { asKrakenError, KrakenError, unreachable, type ErrorCode } from '@kraken/core/errors';
+import { KrakenError, unreachable } from '@kraken/core/errors';
 import { MachineLoop, type Machine, type MachineHost } from '@kraken/core/machine';
 import type { Logger, TrackerClient } from '@kraken/core/ports';
 import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
@@ -14,6 +14,7 @@ import { dial } from './dialer.js';
 import type { PeerSocket, PeerSocketEvents, PeerSocketShared } from './peer-socket.js';
 import { Pull } from './pull.js';
 import type { SwarmStats } from './swarm-stats.js';
+import { failureOf, SwarmWork, type EffectOf } from './swarm-work.js';
 import { TorrentTable } from './torrent-table.js';
 
 export interface SwarmHostOptions {
@@ -33,8 +34,6 @@ export interface SwarmHostOptions {
 /** How long a stopping node waits for its last announces and disk work. */
 const STOP_GRACE_MS = 5000;
 
-type EffectOf<T extends SwarmEffect['type']> = Extract<SwarmEffect, { type: T }>;
-
 /** A connection by the machine's number. */
 interface Link {
   readonly peer: PeerSocket;
@@ -50,9 +49,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   readonly #pulls = new Map<number, Pull>();
   readonly #removals = new Map<number, { resolve: () => void; reject: (error: KrakenError) => void }>();
   readonly #progress = new Map<Digest, Set<() => void>>();
-  /** Ends tracker requests when the node stops. */
-  readonly #abort = new AbortController();
-  readonly #work = new Set<Promise<unknown>>();
+  readonly #work: SwarmWork;
   #ticket = 0;
   /** Numbers of accepted connections are odd. */
   #acceptedConn = 1;
@@ -60,8 +57,18 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   #stopping: Promise<void> | undefined;
 
   constructor(options: SwarmHostOptions) {
+    const { store, tracker, context, logger, lookupMissing } = options;
     this.#options = options;
     this.#loop = new MachineLoop(options.machine, this);
+    this.#work = new SwarmWork({
+      store,
+      tracker,
+      context,
+      logger,
+      lookupMissing,
+      torrents: this.torrents,
+      post: (event) => this.post(event),
+    });
   }
 
   /** Links that exist, dials included. */
@@ -148,19 +155,15 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     const grace = new Promise<void>((resolve) => {
       cancelGrace = this.#options.shared.clock.after(STOP_GRACE_MS, resolve);
     });
-    await Promise.race([this.#idle(), grace]);
+    await Promise.race([this.#work.idle(), grace]);
     cancelGrace?.();
-    this.#abort.abort(new KrakenError('shutting-down'));
+    this.#work.abort();
     this.#cancelWake?.();
     for (const { peer } of [...this.#links.values()]) peer.close('shutdown');
     const failure: Failure = { code: 'shutting-down', says: 'the node was stopped' };
     for (const pull of this.#pulls.values()) pull.noteFinished(failure);
     for (const removal of this.#removals.values()) removal.reject(new KrakenError(failure.code, failure.says));
     this.torrents.dropAll();
-  }
-
-  async #idle(): Promise<void> {
-    while (this.#work.size > 0) await Promise.allSettled(this.#work);
   }
 
   // MachineHost
@@ -195,13 +198,13 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         this.#removalFinished(effect);
         return;
       case 'fetch-metainfo':
-        this.#fetchMetaInfo(effect);
+        this.#work.fetchMetaInfo(effect);
         return;
       case 'open-blob':
-        this.#openBlob(effect);
+        this.#work.openBlob(effect);
         return;
       case 'announce':
-        this.#announce(effect);
+        this.#work.announce(effect);
         return;
       case 'dial':
         this.#dial(effect);
@@ -230,13 +233,13 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         this.#links.get(effect.conn)?.peer.discard(effect.length);
         return;
       case 'commit-blob':
-        this.#commitBlob(effect.digest);
+        this.#work.commitBlob(effect.digest);
         return;
       case 'close-blob':
         this.torrents.drop(effect.digest);
         return;
       case 'delete-blob':
-        this.#deleteBlob(effect.digest);
+        this.#work.deleteBlob(effect.digest);
         return;
       case 'observe':
         this.#options.stats.note(effect.observation);
@@ -365,113 +368,4 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       },
     });
   }
-
-  // Store and tracker
-
-  #fetchMetaInfo({ namespace, digest }: EffectOf<'fetch-metainfo'>): void {
-    this.#do(
-      async () => {
-        const metainfo = await this.#tracker().metaInfo(namespace, digest, this.#abort.signal);
-        if (metainfo.digest !== digest) {
-          throw new KrakenError('metainfo-invalid', `asked for ${digest}, got the metainfo of ${metainfo.digest}`);
-        }
-        return { type: 'metainfo-fetched', digest, metainfo };
-      },
-      'tracker-unavailable',
-      (failure) => ({ type: 'metainfo-fetch-failed', digest, failure }),
-    );
-  }
-
-  #openBlob({ namespace, digest, metainfo }: EffectOf<'open-blob'>): void {
-    const { store } = this.#options;
-    this.#do(
-      async () => {
-        const file = metainfo === undefined ? await store.lookup(digest) : await store.create(metainfo);
-        if (file === undefined) {
-          this.#options.lookupMissing?.(namespace, digest);
-          throw new KrakenError('blob-unknown', `${digest} is not on this node`);
-        }
-        this.torrents.add(digest, file);
-        return {
-          type: 'blob-opened',
-          digest,
-          metainfo: file.metainfo,
-          have: file.have.clone(),
-          committed: file.committed,
-        };
-      },
-      'io-error',
-      (failure) => ({ type: 'blob-open-failed', digest, failure }),
-    );
-  }
-
-  #announce({ namespace, digest, infoHash, complete, event }: EffectOf<'announce'>): void {
-    const { context } = this.#options;
-    const peer = { peerId: context.peerId, ip: context.ip, port: context.port, origin: context.origin, complete };
-    const request = { namespace, digest, infoHash, peer, ...(event === undefined ? {} : { event }) };
-    this.#do(
-      async () => {
-        const { peers, intervalMs } = await this.#tracker().announce(request, this.#abort.signal);
-        return { type: 'announce-answered', digest, peers, intervalMs };
-      },
-      'tracker-unavailable',
-      (failure) => ({ type: 'announce-failed', digest, failure }),
-    );
-  }
-
-  #commitBlob(digest: Digest): void {
-    const held = this.torrents.get(digest)?.use();
-    this.#do(
-      async () => {
-        if (held === undefined) throw new KrakenError('internal', `commit of ${digest}, which is not open`);
-        try {
-          await held.file.commit();
-        } finally {
-          held.done();
-        }
-        return { type: 'blob-committed', digest };
-      },
-      'io-error',
-      (failure) => ({ type: 'blob-commit-failed', digest, failure }),
-    );
-  }
-
-  #deleteBlob(digest: Digest): void {
-    this.torrents.get(digest)?.file.failReaders(new KrakenError('removed'));
-    this.torrents.drop(digest);
-    this.#do(
-      async () => {
-        await this.#options.store.remove(digest);
-        return { type: 'blob-deleted', digest };
-      },
-      'io-error',
-      (failure) => ({ type: 'blob-delete-failed', digest, failure }),
-    );
-  }
-
-  #tracker(): TrackerClient {
-    const { tracker } = this.#options;
-    if (tracker === undefined) throw new KrakenError('tracker-unavailable', 'this node has no tracker');
-    return tracker;
-  }
-
-  /** Run `work`, remembered until it ends. Its result or its failure becomes an event; an error of the machine surfaces. */
-  #do(work: () => Promise<SwarmEvent>, code: ErrorCode, failed: (failure: Failure) => SwarmEvent): void {
-    const running = work()
-      .catch((error: unknown) => {
-        const failure = failureOf(error, code);
-        this.#options.logger.debug({ failure }, 'work for the swarm failed');
-        return failed(failure);
-      })
-      .then((event) => {
-        this.#work.delete(running);
-        this.post(event);
-      });
-    this.#work.add(running);
-  }
-}
-
-function failureOf(error: unknown, code: ErrorCode): Failure {
-  const { code: known, message } = asKrakenError(error, code);
-  return { code: known, says: message };
 }

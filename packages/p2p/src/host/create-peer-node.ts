@@ -1,0 +1,93 @@
+/** Puts a node together: listener, machine, host. Owns the defaults of what is not a setting of the swarm. */
+import { createHash, randomInt } from 'node:crypto';
+import { parsePeerId, type PeerContext, type PeerId } from '@kraken/core/content';
+import { silentLogger, silentMetrics } from '@kraken/core/ports';
+import { Random } from '@kraken/core/random';
+import { DEFAULT_SWARM_CONFIG, SwarmMachine, type SwarmConfig } from '@kraken/core/swarm';
+import { processPools } from './buffer-pool.js';
+import { systemClock } from './clock.js';
+import { HostCounters } from './counters.js';
+import { PeerListener } from './listener.js';
+import type { PeerNodeOptions } from './peer-node-options.js';
+import { PeerNode } from './peer-node.js';
+import type { PeerSocketShared } from './peer-socket.js';
+import { SwarmHost } from './swarm-host.js';
+import { SwarmStats } from './swarm-stats.js';
+import { TokenBucket } from './token-bucket.js';
+
+const HANDSHAKES_MAX = 256;
+const TURN_BUDGET_BYTES = 512 * 1024;
+
+/**
+ * Start a node: it listens when this resolves.
+ * @throws KrakenError `network-error` when the port cannot be had, `config-invalid` for settings that make no sense
+ *
+ * @example
+ * const node = await createPeerNode({ store, tracker, peer: { ip: '10.0.0.7' } });
+ * const blob = await node.open(digest, { namespace: 'library/redis' });
+ * for await (const chunk of blob.stream()) sink.write(chunk);
+ */
+export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode> {
+  if (options.peer.ip === '')
+    throw new TypeError('peer.ip expected an address that others can dial, got an empty string');
+  const logger = options.logger ?? silentLogger;
+  const config = { ...DEFAULT_SWARM_CONFIG, ...options.swarm };
+  const shared: PeerSocketShared = {
+    pools: options.pools ?? processPools,
+    ingress: new TokenBucket(options.bandwidth?.ingressBytesPerSec),
+    egress: new TokenBucket(options.bandwidth?.egressBytesPerSec),
+    counters: new HostCounters(),
+    clock: systemClock,
+    turnBudgetBytes: options.turnBudgetBytes ?? TURN_BUDGET_BYTES,
+  };
+  const handshakesMax = options.handshakesMax ?? HANDSHAKES_MAX;
+  const settings = { handshakeTimeoutMs: config.handshakeTimeoutMs };
+  const listener = new PeerListener({
+    ...(options.listen?.host === undefined ? {} : { host: options.listen.host }),
+    port: options.listen?.port ?? options.peer.port ?? 0,
+    limits: { handshakesMax, socketsMax: handshakesMax + config.connectionsMax },
+    shared,
+    handshakeTimeoutMs: () => settings.handshakeTimeoutMs,
+    failed: (error) => logger.error({ error }, 'the listening socket failed'),
+  });
+  const port = await listener.listen();
+  try {
+    const context = contextOf(options.peer, port);
+    const role = context.origin ? 'origin' : 'agent';
+    const swarm: SwarmConfig = { ...config, role, peerId: context.peerId };
+    const stats = new SwarmStats(logger, options.metrics ?? silentMetrics);
+    const machine = new SwarmMachine(swarm, new Random(options.seed ?? randomInt(2 ** 32)));
+    const host = new SwarmHost({
+      machine,
+      store: options.store,
+      tracker: options.tracker,
+      context,
+      shared,
+      stats,
+      logger,
+      ...(options.lookupMissing === undefined ? {} : { lookupMissing: options.lookupMissing }),
+    });
+    listener.serve((peer) => host.accepted(peer));
+    return new PeerNode({ options, port, context, swarm, settings, listener, host, machine, shared, stats });
+  } catch (error) {
+    listener.close();
+    throw error;
+  }
+}
+
+function contextOf(peer: PeerNodeOptions['peer'], listening: number): PeerContext {
+  const port = peer.port === undefined || peer.port === 0 ? listening : peer.port;
+  return {
+    ip: peer.ip,
+    port,
+    peerId: peer.peerId ?? addrHash(peer.ip, port),
+    zone: peer.zone ?? '',
+    cluster: peer.cluster ?? '',
+    origin: peer.origin ?? false,
+  };
+}
+
+/** Kraken's `addr_hash`: SHA-1 of `ip:port`. */
+export function addrHash(ip: string, port: number): PeerId {
+  return parsePeerId(createHash('sha1').update(`${ip}:${port}`).digest('hex'));
+}

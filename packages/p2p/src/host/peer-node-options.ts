@@ -1,0 +1,81 @@
+/** What a node is made from and what it reports: the shapes of the public API. */
+import type { Digest, PeerId } from '@kraken/core/content';
+import type { Logger, Metrics, OpenOptions, TrackerClient } from '@kraken/core/ports';
+import type { SwarmConfig } from '@kraken/core/swarm';
+import type { PieceStore } from '../store/piece-store.js';
+import type { BufferPools } from './buffer-pool.js';
+import type { HostCounters } from './counters.js';
+import type { TransferStats } from './swarm-stats.js';
+
+/** The disk of a node. */
+export interface NodeStore extends PieceStore {
+  /** Length of a committed blob, where the store can tell it without opening the torrent. */
+  stat?(digest: Digest): Promise<{ readonly length: number } | undefined>;
+  /** Call `listener` for each blob that the store drops by itself. @returns how to stop */
+  onEvict?(listener: (digest: Digest) => void): () => void;
+}
+
+/** Limits on payload bytes of the node, both directions; absent = none. Kraken: `scheduler.conn.bandwidth`, there in bits. */
+export interface Bandwidth {
+  readonly egressBytesPerSec?: number | undefined;
+  readonly ingressBytesPerSec?: number | undefined;
+}
+
+/** Settings of the swarm that differ from the defaults. */
+export type SwarmSettings = Partial<Omit<SwarmConfig, 'peerId' | 'role'>>;
+
+export interface PeerNodeOptions {
+  readonly store: NodeStore;
+  /** Absent on origins, which neither announce nor pull. */
+  readonly tracker?: TrackerClient | undefined;
+  /** Who the node is to others. */
+  readonly peer: {
+    /** Address that others dial. */
+    readonly ip: string;
+    /** Port that others dial; 0 or absent = the port that is listened on. */
+    readonly port?: number;
+    /** Default: SHA-1 of `ip:port` (Kraken's `addr_hash`), stable across restarts. */
+    readonly peerId?: PeerId;
+    readonly zone?: string;
+    readonly cluster?: string;
+    readonly origin?: boolean;
+  };
+  /** Default: the peer port on all interfaces, as Kraken does. */
+  readonly listen?: { readonly host?: string; readonly port?: number };
+  readonly swarm?: SwarmSettings;
+  readonly bandwidth?: Bandwidth;
+  /** Seed of the machine's random choices; default: drawn. */
+  readonly seed?: number;
+  /** A peer asked for a blob that is not here: an origin fetches it from storage. */
+  readonly lookupMissing?: (namespace: string, digest: Digest) => void;
+  /** Limit of a pull that names none. Kraken has no limit; default 15 min. */
+  readonly defaultDeadlineMs?: number;
+  /** Accepted sockets without a handshake. Default 256. */
+  readonly handshakesMax?: number;
+  /** Bytes that one connection may take in per turn of the event loop; Infinity = no budget. Default 512 KiB. */
+  readonly turnBudgetBytes?: number;
+  /** Default: the pools that all nodes of the process share. */
+  readonly pools?: BufferPools;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+export interface PullOptions extends OpenOptions {
+  /** Repository that the blob belongs to: decides which storage backend has it. Default {@link DEFAULT_NAMESPACE}. */
+  readonly namespace?: string;
+  /** Called when pieces have been stored. */
+  readonly onProgress?: (progress: { readonly verifiedBytes: number; readonly totalBytes: number }) => void;
+}
+
+/** Totals of a node. */
+export interface NodeStats extends Readonly<TransferStats> {
+  readonly torrents: number;
+  /** Connections that are attached to torrents. */
+  readonly connections: number;
+  readonly host: Readonly<HostCounters>;
+  /** How often a transfer had to wait for bandwidth or a buffer. */
+  readonly waits: { readonly egress: number; readonly ingress: number };
+}
+
+/** Namespace of pulls that name none: trackers refuse an empty one, and it matches backends for `.*`. */
+export const DEFAULT_NAMESPACE = 'default';
