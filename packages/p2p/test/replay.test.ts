@@ -154,16 +154,22 @@ class Player {
   /** Play to the end of the recording, with every request answered; then hang up. */
   async play(): Promise<void> {
     const reading = this.#read();
+    // Looked at in the end; a stream that breaks before is told by `play`.
+    reading.catch(() => undefined);
     const asked: number[] = [];
+    const answered = (): Promise<void> =>
+      this.#until(() => asked.every((piece) => this.payloads.has(piece)), `payloads of ${asked.join()}`);
     for (const { bytes, message } of this.#frames) {
       if (message?.type === 'piece-payload') continue;
       if (message?.type === 'piece-request') {
         await this.#until(() => this.#nodeHas.has(message.piece), `piece ${message.piece} is announced`);
         asked.push(message.piece);
       }
+      // Whoever is complete has got what it asked for.
+      if (message?.type === 'complete') await answered();
       this.raw.write(bytes);
     }
-    await this.#until(() => asked.every((piece) => this.payloads.has(piece)), `payloads of ${asked.join()}`);
+    await answered();
     await this.done();
     this.raw.socket.end();
     await reading;
