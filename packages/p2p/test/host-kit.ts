@@ -9,7 +9,7 @@ import { silentLogger, silentMetrics, type TrackerClient } from '@kraken/core/po
 import type { SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
 import type { Handshake } from '@kraken/core/wire';
 import { BufferPool } from '../dist/host/buffer-pool.js';
-import { systemClock } from '../dist/host/clock.js';
+import { systemClock, type Clock } from '../dist/host/clock.js';
 import { HostCounters } from '../dist/host/counters.js';
 import { PeerListener } from '../dist/host/listener.js';
 import type { PeerSocketShared } from '../dist/host/peer-socket.js';
@@ -155,6 +155,35 @@ export class FakeStore implements PieceStore {
   }
 }
 
+/** Time that stands still until it is moved. */
+export class ManualClock implements Clock {
+  #now = 0;
+  readonly #timers = new Set<{ at: number; run: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { at: this.#now + delayMs, run };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+
+  /** Move on by `ms`, firing what falls due in order. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (;;) {
+      const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (due === undefined) break;
+      this.#timers.delete(due);
+      this.#now = Math.max(this.#now, due.at);
+      due.run();
+    }
+    this.#now = end;
+  }
+}
+
 /** A machine that records what it sees and answers as the test says. */
 export class ScriptMachine implements Machine<SwarmEvent, SwarmEffect> {
   readonly seen: SwarmEvent[] = [];
@@ -207,6 +236,8 @@ export async function startHost(
     tracker?: TrackerClient;
     egress?: number;
     ingress?: number;
+    /** Time of the two limits; default: the real one. */
+    bandwidthClock?: Clock;
     direct?: boolean;
     turnBudgetBytes?: number;
     handshakesMax?: number;
@@ -221,8 +252,8 @@ export async function startHost(
       receive: new BufferPool(512 * 1024, (options.receiveBuffers ?? 16) * 512 * 1024),
       send: new BufferPool(MIB, 8 * MIB),
     },
-    ingress: new TokenBucket(options.ingress),
-    egress: new TokenBucket(options.egress),
+    ingress: new TokenBucket(options.ingress, options.bandwidthClock),
+    egress: new TokenBucket(options.egress, options.bandwidthClock),
     counters: new HostCounters(),
     clock: systemClock,
     turnBudgetBytes: options.turnBudgetBytes ?? 512 * 1024,

@@ -4,38 +4,17 @@ import test from 'ava';
 import { Bitfield } from '@kraken/core/content';
 import { encodeHandshake } from '@kraken/core/wire';
 import { BufferPool } from '../dist/host/buffer-pool.js';
-import type { Clock } from '../dist/host/clock.js';
 import { TokenBucket } from '../dist/host/token-bucket.js';
-import { eventually, handshakeOf, RawPeer, rawServer, startHost, testBlob, testPeerId } from './host-kit.js';
-
-/** Time that stands still until it is moved. */
-class ManualClock implements Clock {
-  #now = 0;
-  readonly #timers = new Set<{ at: number; run: () => void }>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { at: this.#now + delayMs, run };
-    this.#timers.add(timer);
-    return () => void this.#timers.delete(timer);
-  }
-
-  /** Move on by `ms`, firing what falls due in order. */
-  advance(ms: number): void {
-    const end = this.#now + ms;
-    for (;;) {
-      const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#timers.delete(due);
-      this.#now = Math.max(this.#now, due.at);
-      due.run();
-    }
-    this.#now = end;
-  }
-}
+import {
+  eventually,
+  handshakeOf,
+  ManualClock,
+  RawPeer,
+  rawServer,
+  startHost,
+  testBlob,
+  testPeerId,
+} from './host-kit.js';
 
 const microtasks = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

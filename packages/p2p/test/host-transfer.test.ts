@@ -8,6 +8,7 @@ import {
   eventually,
   FakeFile,
   handshakeOf,
+  ManualClock,
   MIB,
   RawPeer,
   startHost,
@@ -271,7 +272,8 @@ test('buffers run out: payloads wait for each other and all arrive', async (t) =
 test('a control frame never lands inside a payload, and overtakes payloads that have not begun', async (t) => {
   const blob = testBlob(12 * MIB, 3 * MIB);
   // Slow enough that payloads are paced: frames are sent while one is unfinished.
-  const { under, peer } = await connected(t, blob, { content: blob.data, egress: 16 * MIB });
+  const clock = new ManualClock();
+  const { under, peer } = await connected(t, blob, { content: blob.data, egress: 16 * MIB, bandwidthClock: clock });
   under.shared.egress.tryTake(16 * MIB);
   for (let piece = 0; piece < 4; piece++) {
     under.host.perform({ type: 'send-piece', conn: 1, digest: blob.digest, piece, length: 3 * MIB });
@@ -279,6 +281,7 @@ test('a control frame never lands inside a payload, and overtakes payloads that 
   let announced = 0;
   const timer = setInterval(() => {
     under.host.perform({ type: 'broadcast', conns: [1], message: { type: 'announce-piece', piece: announced++ % 4 } });
+    clock.advance(10);
   }, 2);
   const { kinds, payloads } = await readPayloads(peer, 4);
   clearInterval(timer);
@@ -335,12 +338,23 @@ test('a peer that goes away while pieces are being sent: every piece fails once,
 
 test('the ingress limit paces what is read', async (t) => {
   const blob = testBlob(3 * MIB, MIB);
-  const { under, file, peer } = await connected(t, blob, { ingress: 8 * MIB });
-  under.shared.ingress.tryTake(8 * MIB);
+  const clock = new ManualClock();
+  const { under, file, peer } = await connected(t, blob, { ingress: 8 * MIB, bandwidthClock: clock });
+  t.true(under.shared.ingress.tryTake(8 * MIB));
   for (const piece of [0, 1, 2]) peer.write(encodePayloadHeader({ piece, length: MIB }), pieceOf(blob, piece));
+  await under.machine.until('payload-started');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  t.is(under.shared.counters.payloadBytesIn, 0);
+  t.is(under.shared.ingress.waiting, 1);
+  // A chunk of 512 KiB is worth 62.5 ms.
+  for (let chunk = 1; chunk <= 6; chunk++) {
+    t.true(await eventually(() => under.shared.ingress.waiting === 1));
+    clock.advance(64);
+    t.true(await eventually(() => under.shared.counters.payloadBytesIn === (chunk * MIB) / 2));
+  }
   await under.machine.until('piece-stored', 3);
   t.true(file.data.equals(blob.data));
-  t.true(under.shared.ingress.waits > 0);
+  t.is(under.shared.ingress.waits, 6);
 });
 
 test('a peer that reads nothing cannot make us hoard control frames', async (t) => {
