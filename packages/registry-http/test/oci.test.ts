@@ -1,66 +1,17 @@
 import { KrakenError } from '@kraken/core/errors';
 import { OCI_INDEX, OCI_MANIFEST } from '@kraken/core/oci';
 import type { OpenedBlob } from '@kraken/core/ports';
-import {
-  createOriginWriter,
-  createRegistryHandler,
-  listenHttp,
-  type RegistryHandlerOptions,
-} from '@kraken/registry-http';
-import test, { type ExecutionContext } from 'ava';
+import { createOriginWriter } from '@kraken/registry-http';
+import test from 'ava';
 import fc from 'fast-check';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCapture } from './support/captures.js';
-import { digestOf, memoryCluster, type MemoryCluster } from './support/memory-cluster.js';
-import { rawExchange, rawRequest, type RawResponse } from './support/raw-http.js';
-
-type Send = (
-  method: string,
-  path: string,
-  headers?: Readonly<Record<string, string>>,
-  body?: string | Buffer,
-) => Promise<RawResponse>;
-
-interface Fixture {
-  readonly cluster: MemoryCluster;
-  readonly port: number;
-  readonly send: Send;
-}
-
-async function registry(
-  t: ExecutionContext,
-  role: 'proxy' | 'agent',
-  more: Partial<RegistryHandlerOptions> = {},
-): Promise<Fixture> {
-  const cluster = memoryCluster();
-  const writer =
-    role === 'proxy' ? { writer: createOriginWriter({ store: cluster.store, origins: cluster.origins }) } : {};
-  const handler = createRegistryHandler({ blobs: cluster.blobs, tags: cluster.tags, ...writer, ...more });
-  const server = await listenHttp({ handler, host: '127.0.0.1', port: 0 });
-  t.teardown(() => server.close());
-  const { port } = server;
-  return { cluster, port, send: (...call) => rawRequest(port, ...call) };
-}
-
-const errorCodes = (response: RawResponse): readonly string[] =>
-  (JSON.parse(response.body) as { errors: readonly { code: string }[] }).errors.map((entry) => entry.code);
-
-const image = (config: string, ...layers: string[]): string =>
-  JSON.stringify({
-    schemaVersion: 2,
-    mediaType: OCI_MANIFEST,
-    config: { digest: config, size: 1 },
-    layers: layers.map((digest) => ({ digest, size: 1 })),
-  });
+import { digestOf, memoryCluster } from './support/memory-cluster.js';
+import { rawExchange } from './support/raw-http.js';
+import { errorCodes, image, registry, startUpload } from './support/registry-fixture.js';
 
 const ABSENT = `sha256:${'ab'.repeat(32)}`;
-
-/** The path of an upload session. */
-async function startUpload(send: Send, repository = 'a/b'): Promise<string> {
-  const started = await send('POST', `/v2/${repository}/blobs/uploads/`);
-  return started.headers['location'] ?? '';
-}
 
 test('a push recorded from skopeo against Go gets the same answers', async (t) => {
   const { cluster, send } = await registry(t, 'proxy');
@@ -404,10 +355,8 @@ test('malformed and refused requests: the right status, and nothing is half stor
     ['GET', '/v2/a/b/manifests/..', {}, '', 400, 'TAG_INVALID'],
     ['GET', '/v2/a/b/manifests/sha256:zz', {}, '', 400, 'DIGEST_INVALID'],
     ['GET', `/v2/a/b/blobs/sha512:${'a'.repeat(128)}`, {}, '', 400, 'DIGEST_INVALID'],
-    ['GET', '/v2/a/b/blobs/x', {}, '', 400, 'DIGEST_INVALID'],
     ['GET', '/v2/a%zz/manifests/v', {}, '', 400, 'UNSUPPORTED'],
     ['GET', '/v2/a/b/tags/list?n=x', {}, '', 400, 'UNSUPPORTED'],
-    ['GET', '/v2/a/b/tags/list?n=-1', {}, '', 400, 'UNSUPPORTED'],
     ['GET', '/v2/a/b/tags/list', {}, '', 404, 'NAME_UNKNOWN'],
     ['GET', '/v2/a/b/manifests/v', {}, '', 404, 'MANIFEST_UNKNOWN'],
     ['GET', `/v2/a/b/blobs/${ABSENT}`, {}, '', 404, 'BLOB_UNKNOWN'],
@@ -428,7 +377,6 @@ test('malformed and refused requests: the right status, and nothing is half stor
     ['GET', '/v2/a/b/blobs/uploads/etc', {}, '', 404, 'BLOB_UPLOAD_UNKNOWN'],
     ['GET', '/v2/a/b/blobs/uploads/00000000-0000-0000-0000-000000000000', {}, '', 404, 'BLOB_UPLOAD_UNKNOWN'],
     ['PUT', '/v2/a/b/manifests/v', json, '', 400, 'MANIFEST_INVALID'],
-    ['PUT', '/v2/a/b/manifests/v', json, '{', 400, 'MANIFEST_INVALID'],
     ['PUT', '/v2/a/b/manifests/v', json, '{"schemaVersion":1}', 400, 'MANIFEST_INVALID'],
     ['PUT', '/v2/a/b/manifests/v', { 'content-type': OCI_INDEX }, image(config), 400, 'MANIFEST_INVALID'],
     ['PUT', '/v2/a/b/manifests/v', json, image('sha256:zz'), 400, 'MANIFEST_INVALID'],
@@ -443,7 +391,7 @@ test('malformed and refused requests: the right status, and nothing is half stor
     const where = `${method} ${path.slice(0, 80)} ${body.slice(0, 30)}`;
     t.deepEqual([answer.status, errorCodes(answer)], [status, [code]], where);
     t.is(answer.headers['docker-distribution-api-version'], 'registry/2.0', where);
-    if (status === 405 && code === 'UNSUPPORTED' && path === '/v2/_catalog') t.is(answer.headers['allow'], 'GET');
+    if (path === '/v2/_catalog') t.is(answer.headers['allow'], 'GET');
   }
   for (const path of [
     '/v2/a',
@@ -492,6 +440,7 @@ test('an agent takes no pushes', async (t) => {
   ] as const) {
     const answer = await send(method, path, {}, method === 'DELETE' ? '' : 'body');
     t.deepEqual([answer.status, errorCodes(answer)], [405, ['UNSUPPORTED']], `${method} ${path}`);
+    t.is(answer.headers['allow'], path.includes('/manifests/') ? 'GET, HEAD' : '');
   }
   t.deepEqual(cluster.calls, []);
 });
@@ -500,6 +449,8 @@ test('limits of sessions and of simultaneous uploads', async (t) => {
   const { cluster, send } = await registry(t, 'proxy', { limits: { uploadsMax: 0 } });
   const full = await send('PATCH', await startUpload(send), {}, 'x');
   t.deepEqual([full.status, errorCodes(full), full.headers['retry-after']], [503, ['TOOMANYREQUESTS'], '1']);
+  t.is((await send('POST', `/v2/a/b/blobs/uploads/?digest=${digestOf('x')}`, {}, 'x')).status, 503);
+  t.is(cluster.uploads.sessions.size, 1, 'the one that waits for its bytes');
   cluster.uploads.sessionsMax = 1;
   t.is((await send('POST', '/v2/a/b/blobs/uploads/')).status, 503);
 });

@@ -1,3 +1,4 @@
+export { withAccessLog } from './access-log.js';
 export {
   addressList,
   createAccessPolicy,

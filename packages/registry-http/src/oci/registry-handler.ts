@@ -2,7 +2,7 @@
  * The `/v2/` API as one request listener. Owns the choice of endpoint by path and method, and validation of names.
  * Never touches content itself. Source: OCI distribution spec 1.1; spec index-proxy-registry-config.md §4.
  */
-import { KrakenError } from '@kraken/core/errors';
+import { asKrakenError, KrakenError } from '@kraken/core/errors';
 import { parseRepository } from '@kraken/core/oci';
 import {
   answerFailure,
@@ -75,6 +75,19 @@ function endpointsOf(registry: Registry, uploads: BlobUploads | undefined, path:
   }
 }
 
+/** `endpoint`, with the backup registry asked when it fails before the head of a response. */
+function withBackup({ backup }: Registry, endpoint: Endpoint): Endpoint {
+  if (backup === undefined) return endpoint;
+  return async (context) => {
+    try {
+      await endpoint(context);
+    } catch (thrown) {
+      if (context.res.headersSent || context.signal.aborted) throw thrown;
+      if (!(await backup(context, asKrakenError(thrown, 'internal')))) throw thrown;
+    }
+  };
+}
+
 /**
  * A registry over any source of blobs and tags.
  *
@@ -90,11 +103,17 @@ export function createRegistryHandler(options: RegistryHandlerOptions): HttpHand
     if ('name' in path) parseRepository(path.name);
     const endpoints = endpointsOf(registry, uploads, path);
     const endpoint = endpoints[context.req.method as HttpMethod];
-    if (endpoint === undefined) {
-      context.res.setHeader('allow', Object.keys(endpoints).join(', '));
-      throw new KrakenError('method-not-allowed', 'The operation is unsupported.');
+    if (endpoint === undefined || endpoint === unsupported) {
+      const offered = Object.entries(endpoints).filter(([, offer]) => offer !== unsupported);
+      context.res.setHeader('allow', offered.map(([method]) => method).join(', '));
     }
-    void runHandler(context, endpoint, { endpoint: `v2.${path.kind}`, onError: sendOciError, logger, metrics });
+    if (endpoint === undefined) throw new KrakenError('method-not-allowed', 'The operation is unsupported.');
+    void runHandler(context, withBackup(registry, endpoint), {
+      endpoint: `v2.${path.kind}`,
+      onError: sendOciError,
+      logger,
+      metrics,
+    });
   };
 
   return (req, res) => {

@@ -12,6 +12,7 @@ import {
   type UploadSource,
   type UploadStore,
 } from '@kraken/core/ports';
+import type { BackupRegistry } from './backup-registry.js';
 
 /** Present on a registry that takes pushes. */
 export interface RegistryWriter {
@@ -41,6 +42,8 @@ export interface RegistryHandlerOptions {
   readonly tags: TagSource;
   /** Absent: uploads and manifest puts are 405 `UNSUPPORTED` (an agent). */
   readonly writer?: RegistryWriter;
+  /** Asked when a pull fails here, before anything was sent. */
+  readonly backup?: BackupRegistry;
   readonly limits?: Partial<RegistryLimits>;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
@@ -51,6 +54,7 @@ export interface Registry {
   readonly blobs: BlobSource;
   readonly tags: TagSource;
   readonly writer: RegistryWriter | undefined;
+  readonly backup: BackupRegistry | undefined;
   readonly limits: RegistryLimits;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -61,6 +65,7 @@ export function withDefaults(options: RegistryHandlerOptions): Registry {
     blobs: options.blobs,
     tags: options.tags,
     writer: options.writer,
+    backup: options.backup,
     limits: {
       manifestBytesMax: MANIFEST_BYTES_MAX,
       blobBytesMax: 10_737_418_240,

@@ -56,19 +56,7 @@ export class BlobUploads {
     const mount = context.query.get('mount');
     if (mount !== null && (await this.#mount(context, repository, parseDigest(mount)))) return;
     if (context.query.has('digest')) {
-      const digest = digestQuery(context);
-      this.#checkLength(context, 0);
-      const id = await this.writer.uploads.create();
-      await this.#exclusively(context, id, async () => {
-        try {
-          await this.#append(context, id, 0);
-          await this.#commit(repository, id, digest);
-        } catch (error) {
-          await this.writer.uploads.abort(id);
-          throw error;
-        }
-        sendEmpty(context, 201, blobHeaders(repository, digest));
-      });
+      await this.#whole(context, repository, digestQuery(context));
       return;
     }
     const id = await this.writer.uploads.create();
@@ -127,6 +115,21 @@ export class BlobUploads {
     }
     sendEmpty(context, 201, blobHeaders(repository, digest));
     return true;
+  }
+
+  async #whole(context: RequestContext, repository: string, digest: Digest): Promise<void> {
+    this.#checkLength(context, 0);
+    const id = await this.writer.uploads.create();
+    try {
+      await this.#exclusively(context, id, async () => {
+        await this.#append(context, id, 0);
+        await this.#commit(repository, id, digest);
+        sendEmpty(context, 201, blobHeaders(repository, digest));
+      });
+    } catch (error) {
+      await this.writer.uploads.abort(id);
+      throw error;
+    }
   }
 
   async #exclusively(context: RequestContext, id: string, run: () => Promise<void>): Promise<void> {

@@ -38,7 +38,7 @@ export interface ProxyHandlerOptions extends RegistryHandlerOptions {
 export interface ProxyHandler {
   readonly handler: HttpHandler;
   /** Ends background work. */
-  close(): void;
+  readonly close: () => void;
 }
 
 async function readiness(options: ProxyHandlerOptions, context: RequestContext): Promise<void> {
