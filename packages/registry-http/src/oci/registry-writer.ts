@@ -6,8 +6,8 @@ export interface OriginWriterOptions {
   readonly store: BlobStore;
   readonly origins: OriginCluster;
   /**
-   * Namespace of uploads, which chooses the storage backend. Default: the repository. A Go proxy uses the literal `TODO` for
-   * every push.
+   * Namespace of uploads, which chooses the storage backend. Default: the repository. A Go proxy uses one fixed word for
+   * every push (spec §3.2).
    */
   readonly uploadNamespace?: (repository: string) => string;
 }
