@@ -81,7 +81,10 @@ test('a journal gives back what was appended, cut at any byte', async (t) => {
     await truncate(path, length);
     const whole = bytes.subarray(0, length).toString('latin1').split('\n').length - 1;
     const again = await Journal.open(path, () => []);
-    t.deepEqual(again.records.map(({ n }) => n), Array.from({ length: whole }, (_, n) => n));
+    t.deepEqual(
+      again.records.map(({ n }) => n),
+      Array.from({ length: whole }, (_, n) => n),
+    );
     t.is(again.damaged, 0);
     await again.journal.append({ n: 'after' });
     await again.journal.close();
@@ -119,7 +122,10 @@ test('compaction keeps the snapshot and what comes after it', async (t) => {
   await journal.append({ key: 'b', n: 1 });
   await journal.close();
   const again = await Journal.open(path, () => []);
-  t.deepEqual(again.records, [{ key: 'a', n: 49 }, { key: 'b', n: 1 }]);
+  t.deepEqual(again.records, [
+    { key: 'a', n: 49 },
+    { key: 'b', n: 1 },
+  ]);
   await again.journal.close();
 });
 
@@ -127,7 +133,14 @@ test('tasks survive a restart with their failures and due times, and finished on
   const path = join(await folder(t), 'q');
   const clock = new ManualClock();
   const schedule = new RetrySchedule({ initialMs: 1000, factor: 2, maxMs: 10_000, jitter: 0 });
-  const failing = await TaskQueue.open(options(path, { clock, schedule, random: new Random(1), execute: ({ payload }) => (payload.n === 1 ? Promise.reject(new Error('boom')) : Promise.resolve()) }));
+  const failing = await TaskQueue.open(
+    options(path, {
+      clock,
+      schedule,
+      random: new Random(1),
+      execute: ({ payload }) => (payload.n === 1 ? Promise.reject(new Error('boom')) : Promise.resolve()),
+    }),
+  );
   t.true(await failing.add('a', { n: 1 }));
   t.false(await failing.add('a', { n: 2 }), 'the same key is a no-op');
   t.true(await failing.add('b', { n: 2 }));
@@ -142,8 +155,16 @@ test('tasks survive a restart with their failures and due times, and finished on
   await failing.close();
 
   const ran: string[] = [];
-  const again = await TaskQueue.open(options(path, { clock, schedule, execute: (task) => (ran.push(task.key), Promise.resolve()) }));
-  t.deepEqual([...again.tasks()].map(({ key, failures }) => [key, failures]), [['a', 2], ['late', 0]]);
+  const again = await TaskQueue.open(
+    options(path, { clock, schedule, execute: (task) => (ran.push(task.key), Promise.resolve()) }),
+  );
+  t.deepEqual(
+    [...again.tasks()].map(({ key, failures }) => [key, failures]),
+    [
+      ['a', 2],
+      ['late', 0],
+    ],
+  );
   again.start();
   t.deepEqual(ran, []);
   clock.advance(2000);
@@ -160,7 +181,9 @@ test('tasks survive a restart with their failures and due times, and finished on
 test('held tasks wait for release, removed ones never run, a full queue says so', async (t) => {
   const path = join(await folder(t), 'q');
   const ran: string[] = [];
-  const queue = await TaskQueue.open(options(path, { maxTasks: 2, execute: (task) => (ran.push(task.key), Promise.resolve()) }));
+  const queue = await TaskQueue.open(
+    options(path, { maxTasks: 2, execute: (task) => (ran.push(task.key), Promise.resolve()) }),
+  );
   queue.start();
   await queue.add('held', { n: 1 }, { held: true });
   await queue.add('gone', { n: 2 }, { held: true });
@@ -179,7 +202,9 @@ test('held tasks wait for release, removed ones never run, a full queue says so'
 test('runNow runs a delayed task, throws what it threw and keeps it', async (t) => {
   const path = join(await folder(t), 'q');
   let fail = true;
-  const queue = await TaskQueue.open(options(path, { execute: () => (fail ? Promise.reject(new Error('no')) : Promise.resolve()) }));
+  const queue = await TaskQueue.open(
+    options(path, { execute: () => (fail ? Promise.reject(new Error('no')) : Promise.resolve()) }),
+  );
   await queue.add('a', { n: 1 }, { delayMs: 1e9 });
   await t.throwsAsync(queue.runNow('a'), { message: 'no' });
   t.is(queue.size, 1);
@@ -250,7 +275,10 @@ test('the file is compacted when most of it is garbage', async (t) => {
   await queue.close();
   t.true((await readFile(path)).length < 70_000, '1,000 tasks are some 190 kB of records');
   const again = await TaskQueue.open(options(path));
-  t.deepEqual([...again.tasks()].map(({ key }) => key), ['keep']);
+  t.deepEqual(
+    [...again.tasks()].map(({ key }) => key),
+    ['keep'],
+  );
   await again.close();
 });
 
@@ -294,7 +322,10 @@ test('a killed process loses nothing that it acknowledged', async (t) => {
     const found = new Set([...queue.tasks()].map(({ key }) => key));
     t.true(expected.size > 10);
     // A removal may have reached the disk before its line reached the pipe.
-    t.deepEqual([...expected].filter((key) => !found.has(key) && !maybe.has(key)), []);
+    t.deepEqual(
+      [...expected].filter((key) => !found.has(key) && !maybe.has(key)),
+      [],
+    );
     await queue.close();
   }
 });

@@ -114,7 +114,8 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
   }
 
   async listRepository(repository: string, signal?: CancelSignal): Promise<readonly string[]> {
-    const path = `/repositories/${escapePathSegment(repository)}/tags`;
+    // Escaped twice, as Go's client does; servers decode until nothing is left to decode.
+    const path = `/repositories/${escapePathSegment(escapePathSegment(repository))}/tags`;
     const tags: string[] = [];
     let offset: string | undefined;
     for (let pages = 0; pages < PAGES_MAX; pages++) {

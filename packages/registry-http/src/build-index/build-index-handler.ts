@@ -20,6 +20,8 @@ export const ERROR_HEADER = 'kraken-error';
 export const REPLACES_HEADER = 'kraken-replaces';
 export const PUT_AT_HEADER = 'kraken-put-at';
 
+const LIST_PATH = '/list/';
+
 /** Dependencies of one tag: 100,000 digests of 74 bytes and some. */
 const BODY_MAX_BYTES = 8 * 1024 * 1024;
 
@@ -98,9 +100,13 @@ export function buildIndexRoutes({ service, originAddress }: BuildIndexHandlerOp
     },
     {
       method: 'GET',
-      path: (rawPath) => (rawPath.startsWith('/list/') ? { prefix: unescapePathParameter('prefix', rawPath.slice('/list/'.length)) } : undefined),
+      // Everything behind the slash, double slashes included.
+      path: (rawPath) => (rawPath.startsWith(LIST_PATH) ? {} : undefined),
       endpoint: 'list.*',
-      handler: (context) => sendPage(context, (page) => service.list(context.params.prefix ?? '', page)),
+      async handler(context) {
+        const prefix = unescapePathParameter('prefix', context.rawPath.slice(LIST_PATH.length));
+        await sendPage(context, (page) => service.list(prefix, page));
+      },
     },
     { method: 'GET', path: '/origin', handler: (context) => sendText(context, 200, originAddress()) },
     {

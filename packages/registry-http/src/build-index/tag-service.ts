@@ -23,7 +23,7 @@ import { Backoff, Random, SYNC_RETRY_BACKOFF, type BackoffConfig, type RetrySche
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import type { HostSource } from '../cluster/index.js';
-import { KeyedLock } from '../origin/keyed-lock.js';
+import { KeyedLock } from '../retry/keyed-lock.js';
 import { sleep, systemClock, type Clock } from '../retry/index.js';
 import { DependencyResolver } from './dependency-resolver.js';
 import { TagObjects } from './tag-objects.js';
@@ -77,16 +77,17 @@ export class TagService {
   readonly #dependencies: DependencyResolver;
   readonly #writeBack: TagWriteBack;
   readonly #replication: TagReplication;
-  readonly #lock = new KeyedLock<TagName>();
+  readonly #lock: KeyedLock<TagName>;
   readonly #random = new Random(randomInt(2 ** 32));
 
-  private constructor(options: TagServiceOptions, parts: { objects: TagObjects; writeBack: TagWriteBack; replication: TagReplication }) {
+  private constructor(options: TagServiceOptions, parts: { objects: TagObjects; lock: KeyedLock<TagName>; writeBack: TagWriteBack; replication: TagReplication }) {
     this.#options = options;
     this.#policy = options.policy ?? 'mutable';
     this.#store = options.store;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? silentLogger;
     this.#objects = parts.objects;
+    this.#lock = parts.lock;
     this.#writeBack = parts.writeBack;
     this.#replication = parts.replication;
     this.#dependencies = new DependencyResolver(options);
@@ -96,10 +97,11 @@ export class TagService {
   static async open(options: TagServiceOptions): Promise<TagService> {
     const policy = options.policy ?? 'mutable';
     const objects = new TagObjects({ backends: options.backends, clock: options.clock ?? systemClock, ttlMs: options.cacheTtlMs ?? 5000 });
-    const writeBack = await TagWriteBack.open({ ...options, objects, policy, path: join(options.stateDirectory, 'writeback.journal') });
+    const lock = new KeyedLock<TagName>();
+    const writeBack = await TagWriteBack.open({ ...options, objects, policy, lock, path: join(options.stateDirectory, 'writeback.journal') });
     try {
       const replication = await TagReplication.open({ ...options, policy, path: join(options.stateDirectory, 'replication.journal') });
-      return new TagService(options, { objects, writeBack, replication });
+      return new TagService(options, { objects, lock, writeBack, replication });
     } catch (error) {
       await writeBack.close();
       throw error;
@@ -189,7 +191,7 @@ export class TagService {
   async list(prefix: string, page?: { limit?: number; continuation?: string }): Promise<ListPage> {
     const backend = this.#options.backends.forNamespace(prefix);
     try {
-      if (page === undefined) return { names: (await backend.list(prefix)).names };
+      if (page === undefined) return await backend.list(prefix);
       const limit = page.limit === undefined || page.limit < 0 ? DEFAULT_PAGE : page.limit;
       if (backend.can.paginate) return await backend.list(prefix, { limit, ...(page.continuation === undefined ? {} : { continuation: page.continuation }) });
       // A backend without pages: the names are cut here, the last name of a page is its token.
@@ -219,6 +221,19 @@ export class TagService {
       if (split?.repository === repository) known.add(split.tag);
     }
     return { names: known.size === tags.length ? tags : [...known].sort() };
+  }
+
+  /** Drop tags from the disk that storage has and that were put longer ago than `ageMs`. @returns how many */
+  async cleanup(ageMs: number): Promise<number> {
+    let dropped = 0;
+    for await (const tag of this.#store.list()) {
+      const gone = await this.#lock.run(tag, async () => {
+        const stored = await this.#store.read(tag);
+        return stored !== undefined && this.#clock.nowMs() - stored.putAtMs > ageMs && this.#store.evict(tag);
+      });
+      if (gone) dropped++;
+    }
+    return dropped;
   }
 
   /** Copy an existing tag to the clusters it matches. @returns false when there is no such tag */
@@ -255,7 +270,7 @@ export class TagService {
     if (this.#options.writeThrough === true) {
       await this.#writeThrough(tag, digest);
       await this.#store.write(tag, digest, { pinned: false, putAtMs });
-    } else if (remote !== digest) {
+    } else if (remote !== digest || local?.pinned === true) {
       await this.#store.write(tag, digest, { pinned: true, putAtMs });
       await this.#writeBack.add(tag, digest, { backup: false, replaces: remote, delayMs: 0 });
     }

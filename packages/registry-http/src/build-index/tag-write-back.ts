@@ -10,7 +10,7 @@ import { tryParseDigest, type Digest } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { silentLogger, type Logger, type Metrics } from '@kraken/core/ports';
 import type { RetrySchedule } from '@kraken/core/retry';
-import { KeyedLock } from '../origin/keyed-lock.js';
+import { KeyedLock } from '../retry/keyed-lock.js';
 import { TaskQueue, type Clock, type TaskPayload, type TaskView } from '../retry/index.js';
 import type { TagObjects } from './tag-objects.js';
 import type { TagStore } from './tag-store.js';
@@ -30,6 +30,8 @@ export interface TagWriteBackOptions {
   readonly store: TagStore;
   readonly objects: TagObjects;
   readonly policy: TagPolicy;
+  /** Shared with whoever puts: value and pin of a tag change together. */
+  readonly lock: KeyedLock<TagName>;
   readonly path: string;
   readonly schedule?: RetrySchedule;
   readonly clock?: Clock;
@@ -43,12 +45,14 @@ export class TagWriteBack {
   readonly #policy: TagPolicy;
   readonly #logger: Logger;
   readonly #queue: TaskQueue<TagTask>;
+  readonly #lock: KeyedLock<TagName>;
   readonly #writing = new KeyedLock<TagName>();
 
   private constructor(options: TagWriteBackOptions, queue: TaskQueue<TagTask>) {
     this.#store = options.store;
     this.#objects = options.objects;
     this.#policy = options.policy;
+    this.#lock = options.lock;
     this.#logger = options.logger ?? silentLogger;
     this.#queue = queue;
   }
@@ -108,10 +112,15 @@ export class TagWriteBack {
       }
       const written = await this.#objects.read(tag, signal);
       const overwrite = this.#policy === 'mutable' && (!backup || written === replaces);
-      if (written === undefined || (written !== digest && overwrite)) await this.#objects.write(tag, digest, signal);
-      else if (written !== digest) this.#logger.warn({ tag, digest, written }, 'storage holds another digest of this tag, it stays');
-      // A put meanwhile has its own task and needs its pin.
-      if ((await this.#store.read(tag))?.digest === digest) await this.#store.unpin(tag);
+      const lost = written !== undefined && written !== digest && !overwrite;
+      if (lost) this.#logger.warn({ tag, digest, written }, 'storage holds another digest of this tag, it stays');
+      else if (written !== digest) await this.#objects.write(tag, digest, signal);
+      await this.#lock.run(tag, async () => {
+        // A put meanwhile has its own task and needs its pin.
+        if ((await this.#store.read(tag))?.digest !== digest) return;
+        await this.#store.unpin(tag);
+        if (lost) await this.#store.evict(tag);
+      });
       this.#objects.forget(tag);
     });
   }

@@ -14,7 +14,7 @@ import type { RetrySchedule } from '@kraken/core/retry';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
-import { KeyedLock } from './keyed-lock.js';
+import { KeyedLock } from '../retry/keyed-lock.js';
 import { Refresher, type RefreshLimits } from './refresher.js';
 import { Replicator, type OriginPeer, type OriginRing } from './replicator.js';
 import { UploadSessions } from './upload-sessions.js';

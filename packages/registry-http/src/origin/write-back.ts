@@ -14,7 +14,7 @@ import type { RetrySchedule } from '@kraken/core/retry';
 import type { Clock } from '../retry/index.js';
 import { TaskQueue, type TaskPayload, type TaskView } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
-import { KeyedLock } from './keyed-lock.js';
+import { KeyedLock } from '../retry/keyed-lock.js';
 
 interface WriteBackPayload extends TaskPayload {
   readonly namespace: string;
