@@ -16,7 +16,10 @@ const listed: readonly Listed[] = readFileSync(join(root, 'docs/VECTORS.md'), 'u
   .split('\n')
   .filter((line) => line.startsWith('| `'))
   .map((line) => {
-    const [file = '', cases = '', , tests = ''] = line.split('|').slice(1).map((cell) => cell.trim());
+    const [file = '', cases = '', , tests = ''] = line
+      .split('|')
+      .slice(1)
+      .map((cell) => cell.trim());
     return {
       file: file.replaceAll('`', ''),
       cases: Number(cases),

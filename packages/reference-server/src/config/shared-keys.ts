@@ -304,8 +304,8 @@ export const retryQueue = key(
     retry_interval: key(duration, 'First wait after a failure; it doubles up to 32 times this.', 30 * S),
     poll_retries_interval: ignored(duration, 'Tasks run when they are due.'),
     sync_retry_backoff: ignored(any, 'One schedule for all.'),
-    workqueue_metrics_emit_interval: ignored(duration, ''),
-    testing: ignored(bool, ''),
+    workqueue_metrics_emit_interval: ignored(duration, 'Queue lengths are not sampled.'),
+    testing: ignored(bool, 'For Kraken’s own tests.'),
   }),
   'Retried tasks.',
 );
