@@ -19,10 +19,44 @@ import { readVectors } from './vector-files.js';
 const digest = (n: number): Digest => `sha256:${n.toString(16).padStart(64, '0')}` as Digest;
 
 test('names that stay in their folder are tags, others are refused', (t) => {
-  const good = ['library/alpine:latest', 'simple:1', 'a b/c:d', 'répo:1', 'x%2Fy:1', 'no-colon', '...', 'a/..b:1', `${'x'.repeat(255)}`];
+  const good = [
+    'library/alpine:latest',
+    'simple:1',
+    'a b/c:d',
+    'répo:1',
+    'x%2Fy:1',
+    'no-colon',
+    '...',
+    'a/..b:1',
+    'x'.repeat(255),
+  ];
   for (const name of good) t.is(parseTagName(name), name as never);
-  const bad = ['', '.', '..', 'a/..', '../a', 'a/./b:1', '/a:1', 'a:1/', 'a//b:1', 'a\\b:1', 'a\0:1', 'a\n:1', 'a\x7f:1', 'x'.repeat(256), 'é'.repeat(128), 'a/'.repeat(600)];
-  for (const name of bad) t.true(isKrakenError(t.throws(() => parseTagName(name)), 'tag-invalid'), JSON.stringify(name.slice(0, 20)));
+  const bad = [
+    '',
+    '.',
+    '..',
+    'a/..',
+    '../a',
+    'a/./b:1',
+    '/a:1',
+    'a:1/',
+    'a//b:1',
+    'a\\b:1',
+    'a\0:1',
+    'a\n:1',
+    'a\x7f:1',
+    'x'.repeat(256),
+    'é'.repeat(128),
+    'a/'.repeat(600),
+  ];
+  for (const name of bad)
+    t.true(
+      isKrakenError(
+        t.throws(() => parseTagName(name)),
+        'tag-invalid',
+      ),
+      JSON.stringify(name.slice(0, 20)),
+    );
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('.', '/', 'a', ':', '\\', '\0') }), (name) => {
       try {
@@ -55,8 +89,17 @@ test('tag types: Go’s configurations and choices', (t) => {
   t.is(configs.length, 5);
   for (const { config } of configs) {
     // Written as Go prints it: `[{.* nope}]`.
-    const rules = Array.from(String(config).matchAll(/\{(\S+) (\S*)\}/g), ([, namespace = '', type = '']) => ({ namespace, type }));
-    t.true(isKrakenError(t.throws(() => createTagTypes(rules)), 'config-invalid'), String(config));
+    const rules = Array.from((config as string).matchAll(/\{(\S+) (\S*)\}/g), ([, namespace = '', type = '']) => ({
+      namespace,
+      type,
+    }));
+    t.true(
+      isKrakenError(
+        t.throws(() => createTagTypes(rules)),
+        'config-invalid',
+      ),
+      String(config),
+    );
   }
   const resolved = cases.filter(({ kind }) => kind === 'tag_types_resolve');
   t.is(resolved.length, 4);
@@ -65,7 +108,11 @@ test('tag types: Go’s configurations and choices', (t) => {
     if (error === null) t.is(types.typeOf(tag), dependencies?.length === 1 ? 'default' : 'docker', tag);
     else t.is(t.throws(() => types.typeOf(tag)).message, error, tag);
   }
-  t.is(createTagTypes([{ namespace: '(?i)LIB', type: 'docker' }]).typeOf('lib/x:1'), 'docker', 'flags in front, as RE2 has them');
+  t.is(
+    createTagTypes([{ namespace: '(?i)LIB', type: 'docker' }]).typeOf('lib/x:1'),
+    'docker',
+    'flags in front, as RE2 has them',
+  );
 });
 
 test('remotes: every match once, and tasks that are not wanted any more', (t) => {
@@ -74,7 +121,12 @@ test('remotes: every match once, and tasks that are not wanted any more', (t) =>
   t.deepEqual(remotes.matching('library/alpine:1'), ['a:1', 'b:1']);
   t.true(remotes.wants('library/x:1', 'a:1'));
   t.false(remotes.wants('library/x:1', 'gone:1'));
-  t.true(isKrakenError(t.throws(() => createRemotes({ 'a:1': ['('] })), 'config-invalid'));
+  t.true(
+    isKrakenError(
+      t.throws(() => createRemotes({ 'a:1': ['('] })),
+      'config-invalid',
+    ),
+  );
   t.deepEqual(neighbourDelays(['x:1', 'y:1'], DEFAULT_NEIGHBOUR_STAGGER_MS), [
     { host: 'x:1', delayMs: 1_200_000 },
     { host: 'y:1', delayMs: 2_400_000 },
@@ -84,7 +136,11 @@ test('remotes: every match once, and tasks that are not wanted any more', (t) =>
 test('policies decide a put', (t) => {
   const policies = ['mutable', 'immutable', 'first-write-wins'] as const;
   t.deepEqual(
-    policies.map((policy) => [decidePut(policy, undefined, 'n'), decidePut(policy, 'n', 'n'), decidePut(policy, 'o', 'n')]),
+    policies.map((policy) => [
+      decidePut(policy, undefined, 'n'),
+      decidePut(policy, 'n', 'n'),
+      decidePut(policy, 'o', 'n'),
+    ]),
     [
       ['store', 'keep', 'store'],
       ['store', 'keep', 'conflict'],
@@ -116,14 +172,22 @@ test('dependencies: any graph gives every digest once, children first', (t) => {
       for (let wanted = walk.wanted; wanted.length > 0; wanted = walk.wanted) {
         for (const each of wanted) {
           const n = Number.parseInt(each.slice(7), 16);
-          const manifests = (offsets[n] ?? []).map((offset) => digest(n + offset)).filter((child) => Number.parseInt(child.slice(7), 16) < offsets.length);
+          const manifests = (offsets[n] ?? [])
+            .map((offset) => digest(n + offset))
+            .filter((child) => Number.parseInt(child.slice(7), 16) < offsets.length);
           edges.set(each, manifests);
           walk.add(each, { manifests, blobs: [] });
         }
       }
       const order = walk.dependencies();
       const at = new Map(order.map((each, index) => [each, index]));
-      return order.length === edges.size && order.at(-1) === digest(0) && [...edges].every(([parent, children]) => children.every((child) => (at.get(child) ?? Infinity) < (at.get(parent) ?? -1)));
+      return (
+        order.length === edges.size &&
+        order.at(-1) === digest(0) &&
+        [...edges].every(([parent, children]) =>
+          children.every((child) => (at.get(child) ?? Infinity) < (at.get(parent) ?? -1)),
+        )
+      );
     }),
   );
   t.pass();
@@ -137,5 +201,10 @@ test('dependencies: nesting and numbers have limits', (t) => {
   t.true(isKrakenError(error, 'manifest-invalid'));
   const wide = new DependencyWalk(digest(0));
   const many = Array.from({ length: 2000 }, (_, n) => digest(n + 1));
-  t.true(isKrakenError(t.throws(() => wide.add(digest(0), { manifests: many, blobs: [] })), 'manifest-invalid'));
+  t.true(
+    isKrakenError(
+      t.throws(() => wide.add(digest(0), { manifests: many, blobs: [] })),
+      'manifest-invalid',
+    ),
+  );
 });

@@ -1,7 +1,13 @@
 /** Decisions of an origin: who gets copies, when a commit may be acknowledged, what a fetch answers. */
 import test from 'ava';
 import fc from 'fast-check';
-import { copiesNeeded, DEFAULT_WRITE_BACK_STAGGER_MS, mayAcknowledge, refreshStatus, replicaPlan } from '../dist/origin/index.js';
+import {
+  copiesNeeded,
+  DEFAULT_WRITE_BACK_STAGGER_MS,
+  mayAcknowledge,
+  refreshStatus,
+  replicaPlan,
+} from '../dist/origin/index.js';
 
 test('the other owners get copies in ring order, their write-backs one stagger apart', (t) => {
   t.deepEqual(replicaPlan(['b:1', 'self:1', 'c:1'], 'self:1'), [

@@ -6,12 +6,20 @@ import type { OriginCluster } from '@kraken/core/ports';
 import test, { type ExecutionContext } from 'ava';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BuildIndexClient, createBuildIndexHandler, createHttpClient, replicateTag, TagService, TagStore, type ReplicatingOrigins } from '../dist/index.js';
+import {
+  BuildIndexClient,
+  createBuildIndexHandler,
+  createHttpClient,
+  replicateTag,
+  TagService,
+  TagStore,
+  type ReplicatingOrigins,
+} from '../dist/index.js';
 import { readExchanges } from './capture-file.js';
 import { ask, collect, digestOf, managerOf, MemoryBackend, serve, sourceOf, tempFolder } from './origin-fakes.js';
 
-function vectors<T>(file: string): T {
-  return JSON.parse(readFileSync(new URL(`../test/fixtures/vectors/${file}`, import.meta.url), 'utf8')) as T;
+function vectors(file: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../test/fixtures/vectors/${file}`, import.meta.url), 'utf8'));
 }
 
 interface TagCase {
@@ -26,10 +34,21 @@ interface TagCase {
   readonly origin_calls?: readonly { call: string; namespace: string; digest: string }[];
   readonly replication_tasks?: readonly unknown[];
   readonly requests_to_neighbour?: readonly { method: string; request_uri: string; body: string }[];
-  readonly backend_calls?: readonly { call: string; prefix: string; paginated: boolean; max_keys: number; continuation_token: string }[];
+  readonly backend_calls?: readonly {
+    call: string;
+    prefix: string;
+    paginated: boolean;
+    max_keys: number;
+    continuation_token: string;
+  }[];
 }
 interface RegistryVectors {
-  readonly build_index_setup: { readonly manifest: string; readonly manifest_digest: string; readonly local_origin: string; readonly remotes: Record<string, string[]> };
+  readonly build_index_setup: {
+    readonly manifest: string;
+    readonly manifest_digest: string;
+    readonly local_origin: string;
+    readonly remotes: Record<string, string[]>;
+  };
   readonly cases: readonly TagCase[];
 }
 
@@ -69,19 +88,39 @@ const DIFFERENT: Readonly<Record<string, { status: number; body?: string }>> = {
   'head-error': { status: 503 },
   'list-error': { status: 503 },
   'dup-put-empty': { status: 400 },
-  'dup-put-string-delay': { status: 400, body: 'decode body: json: delay expected integer -9007199254740991..9007199254740991, got string' },
+  'dup-put-string-delay': {
+    status: 400,
+    body: 'decode body: json: delay expected integer -9007199254740991..9007199254740991, got string',
+  },
   'dup-replicate-bad-dep': { status: 400 },
   'dup-replicate-bad-digest': { status: 400, body: "parse digest: invalid digest: expected '<algo>:<hex>'" },
   // Recorded requests:
   'put missing manifest': { status: 400 },
   'put bad replicate': { status: 400 },
   // This backend pages and knows no error for an unknown repository.
-  'list limit': { status: 200, body: '{"Links":{"next":"","self":"/list/lab/img/_manifests/tags?limit=1"},"size":2,"result":["lab/img:v1","lab/img:v2"]}\n' },
-  'list missing repo': { status: 200, body: '{"Links":{"next":"","self":"/repositories/none/tags"},"size":0,"result":null}\n' },
+  'list limit': {
+    status: 200,
+    body: '{"Links":{"next":"","self":"/list/lab/img/_manifests/tags?limit=1"},"size":2,"result":["lab/img:v1","lab/img:v2"]}\n',
+  },
+  'list missing repo': {
+    status: 200,
+    body: '{"Links":{"next":"","self":"/repositories/none/tags"},"size":0,"result":null}\n',
+  },
 };
-const LEFT_OUT: Readonly<Record<string, string>> = { 'get-error': 'a scripted store; an unreadable value on disk is tested in build-index.test' };
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  'get-error': 'a scripted store; an unreadable value on disk is tested in build-index.test',
+};
 
-async function startService(t: ExecutionContext, options: { origins: FakeOrigins; backend: MemoryBackend; tagType: string; neighbours: readonly string[]; policy?: 'first-write-wins' }): Promise<{ service: TagService; store: TagStore; address: string }> {
+async function startService(
+  t: ExecutionContext,
+  options: {
+    origins: FakeOrigins;
+    backend: MemoryBackend;
+    tagType: string;
+    neighbours: readonly string[];
+    policy?: 'first-write-wins';
+  },
+): Promise<{ service: TagService; store: TagStore; address: string }> {
   const folder = await tempFolder(t);
   const http = createHttpClient();
   const store = await TagStore.open({ cacheDirectory: join(folder, 'cache'), uploadDirectory: join(folder, 'upload') });
@@ -106,7 +145,7 @@ async function startService(t: ExecutionContext, options: { origins: FakeOrigins
 }
 
 test('every scripted request gets the scripted answer', async (t) => {
-  const { build_index_setup: setup, cases } = vectors<RegistryVectors>('registry.json');
+  const { build_index_setup: setup, cases } = vectors('registry.json') as RegistryVectors;
   let used = 0;
   let left = 0;
   for (const vector of cases.filter(({ kind }) => kind === 'build_index')) {
@@ -127,7 +166,9 @@ test('every scripted request gets the scripted answer', async (t) => {
     }
     if (wanted.startsWith('{"Links"')) {
       const listing = JSON.parse(wanted) as { Links: { next: string }; result: string[] | null };
-      const names = (listing.result ?? []).map((name) => (vector.id.startsWith('repo') ? `library/alpine:${name}` : name));
+      const names = (listing.result ?? []).map((name) =>
+        vector.id.startsWith('repo') ? `library/alpine:${name}` : name,
+      );
       const offset = new URL(listing.Links.next, 'http://h').searchParams.get('offset');
       backend.lastPage = { names, ...(offset === null ? {} : { continuation: offset }) };
     }
@@ -139,7 +180,12 @@ test('every scripted request gets the scripted answer', async (t) => {
         res.end();
       });
     });
-    const { service, store, address } = await startService(t, { origins, backend, tagType: vector.tag_type, neighbours: vector.requests_to_neighbour === undefined ? [] : [neighbour.address] });
+    const { service, store, address } = await startService(t, {
+      origins,
+      backend,
+      tagType: vector.tag_type,
+      neighbours: vector.requests_to_neighbour === undefined ? [] : [neighbour.address],
+    });
     const answer = await ask(address, vector.method, vector.uri, { body: vector.request_body });
     const expected = { ...vector.response, ...DIFFERENT[vector.id] };
     const { body } = expected;
@@ -152,11 +198,21 @@ test('every scripted request gets the scripted answer', async (t) => {
     t.is(service.backlog.writeBack, (vector.store_puts ?? []).length, vector.id);
     t.is(service.backlog.replication, (vector.replication_tasks ?? []).length, vector.id);
     // Ours asks in parallel and does not stop at the first that is missing.
-    const sorted = (calls: readonly { call: string; namespace: string; digest: string }[]): string[] => calls.map((call) => JSON.stringify(call)).sort();
-    if (!vector.id.startsWith('put-missing')) t.deepEqual(sorted(origins.calls), sorted(vector.origin_calls ?? []), vector.id);
+    const sorted = (calls: readonly { call: string; namespace: string; digest: string }[]): string[] =>
+      calls.map((call) => JSON.stringify(call)).sort();
+    if (!vector.id.startsWith('put-missing'))
+      t.deepEqual(sorted(origins.calls), sorted(vector.origin_calls ?? []), vector.id);
     if (vector.requests_to_neighbour !== undefined) {
-      const told = vector.requests_to_neighbour.map(({ method, request_uri, body: text }) => ({ method, request_uri, body: text }));
-      t.deepEqual(neighbourSaw.filter(({ method }) => told.some((each) => each.method === method)), told, vector.id);
+      const told = vector.requests_to_neighbour.map(({ method, request_uri, body: text }) => ({
+        method,
+        request_uri,
+        body: text,
+      }));
+      t.deepEqual(
+        neighbourSaw.filter(({ method }) => told.some((each) => each.method === method)),
+        told,
+        vector.id,
+      );
     }
     const [call] = vector.backend_calls ?? [];
     if (call?.call === 'List') {
@@ -175,13 +231,20 @@ test('every recorded request gets the recorded answer', async (t) => {
   const v2 = 'sha256:43e7e74dcfd4a7b53e8b43c8619195810d792b2640a15c475e825e3bca3b9c4b';
   const manifest = `{"schemaVersion":2,"config":{"digest":"${digestOf('c')}","size":1},"layers":[]}`;
   for (const digest of [v1, v2]) origins.blobs.set(digest, manifest);
-  const { address, service } = await startService(t, { origins, backend, tagType: 'docker', neighbours: [], policy: 'first-write-wins' });
+  const { address, service } = await startService(t, {
+    origins,
+    backend,
+    tagType: 'docker',
+    neighbours: [],
+    policy: 'first-write-wins',
+  });
   service.start();
   let used = 0;
   for (const exchange of readExchanges('build-index-api-goprocess.http')) {
     used++;
     // What was listed had been written back a moment before.
-    if (exchange.name === 'get tag') while (service.backlog.writeBack > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    if (exchange.name === 'get tag')
+      while (service.backlog.writeBack > 0) await new Promise((resolve) => setTimeout(resolve, 2));
     const answer = await ask(address, exchange.method, exchange.path, { body: exchange.body });
     const expected = { ...exchange.response, ...DIFFERENT[exchange.name] };
     const body = exchange.name === 'origin' ? 'kraken-origin:15002' : expected.body;
@@ -208,18 +271,23 @@ interface ClientCase {
 }
 
 test('the client sends what Go sends', async (t) => {
-  const { cases } = vectors<{ cases: readonly ClientCase[] }>('replication.json');
+  const { cases } = vectors('replication.json') as { cases: readonly ClientCase[] };
   const seen: { method: string; request_uri: string; contentLength: string | undefined; body: string }[] = [];
   const d = digestOf('manifest');
   const e = digestOf('layer');
   const { address } = await serve(t, (req, res) => {
     void collect(req).then((body) => {
-      seen.push({ method: req.method ?? '', request_uri: req.url ?? '', contentLength: req.headers['content-length'], body: body.toString('utf8') });
+      seen.push({
+        method: req.method ?? '',
+        request_uri: req.url ?? '',
+        contentLength: req.headers['content-length'],
+        body: body.toString('utf8'),
+      });
       if (req.url?.startsWith('/list') === true || req.url?.startsWith('/repositories') === true) {
         const next = req.url.includes('?') ? '' : `${req.url}?offset=tok%2F1`;
         res.end(`{"Links":{"next":"${next}","self":""},"size":1,"result":["${next === '' ? 'b:2' : 'a:1'}"]}\n`);
-      }
-      else res.end(req.url?.startsWith('/tags') === true && req.method === 'GET' ? d : req.url === '/origin' ? 'o:1' : '');
+      } else
+        res.end(req.url?.startsWith('/tags') === true && req.method === 'GET' ? d : req.url === '/origin' ? 'o:1' : '');
     });
   });
   const http = createHttpClient();
@@ -259,14 +327,19 @@ test('the client sends what Go sends', async (t) => {
     counted.used++;
     seen.length = 0;
     await call();
-    const expected = (vector.requests ?? []).map(({ method, request_uri, headers, body }) => ({ method, request_uri, contentLength: headers['Content-Length'], body }));
+    const expected = (vector.requests ?? []).map(({ method, request_uri, headers, body }) => ({
+      method,
+      request_uri,
+      contentLength: headers['Content-Length'],
+      body,
+    }));
     t.deepEqual(seen, expected, vector.id);
   }
   t.deepEqual(counted, { used: 84, left: 1 });
 });
 
 test('remotes match and one replication asks what Go asks', async (t) => {
-  const { cases } = vectors<{ cases: readonly ClientCase[] }>('replication.json');
+  const { cases } = vectors('replication.json') as { cases: readonly ClientCase[] };
   const matches = cases.filter(({ kind }) => kind === 'remotes_match');
   t.is(matches.length, 5);
   for (const { config, tag, matches_sorted: expected, id } of matches) {
@@ -290,10 +363,24 @@ test('remotes match and one replication asks what Go asks', async (t) => {
     t.teardown(() => http.close());
     const origins = new FakeOrigins();
     const remote = BuildIndexClient.of(address, http);
-    const scripted = { has: remote.has.bind(remote), get: remote.get.bind(remote), put: remote.put.bind(remote), origin: async () => (await remote.origin()) && (remoteOrigin ?? '') };
-    const task = { tag: parseTagName(vector.tag ?? ''), digest: parseDigest(vector.digest), dependencies: (vector.dependencies ?? []).map(parseDigest), destination: address };
+    const scripted = {
+      has: remote.has.bind(remote),
+      get: remote.get.bind(remote),
+      put: remote.put.bind(remote),
+      origin: async () => (await remote.origin()) && (remoteOrigin ?? ''),
+    };
+    const task = {
+      tag: parseTagName(vector.tag ?? ''),
+      digest: parseDigest(vector.digest),
+      dependencies: (vector.dependencies ?? []).map(parseDigest),
+      destination: address,
+    };
     await replicateTag(task, { remote: () => scripted, origins, policy: 'first-write-wins' });
-    const expected = (vector.requests_to_remote_build_index ?? []).map(({ method, request_uri, body }) => ({ method, request_uri, body }));
+    const expected = (vector.requests_to_remote_build_index ?? []).map(({ method, request_uri, body }) => ({
+      method,
+      request_uri,
+      body,
+    }));
     t.deepEqual(seen, expected, vector.id);
     t.deepEqual(origins.remoteCalls, vector.calls_to_local_origin_cluster, vector.id);
   }

@@ -6,8 +6,26 @@ import { RetrySchedule } from '@kraken/core/retry';
 import test, { type ExecutionContext } from 'ava';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BuildIndexClient, createBuildIndexHandler, createHttpClient, TagService, TagStore, type TagServiceOptions } from '../dist/index.js';
-import { ask, digestOf, managerOf, MemoryBackend, serve, sourceOf, startCluster, tempFolder, until, type Cluster } from './origin-fakes.js';
+import {
+  BuildIndexClient,
+  createBuildIndexHandler,
+  createHttpClient,
+  TagService,
+  TagStore,
+  type TagServiceOptions,
+} from '../dist/index.js';
+import {
+  ask,
+  digestOf,
+  managerOf,
+  MemoryBackend,
+  serve,
+  sourceOf,
+  startCluster,
+  tempFolder,
+  until,
+  type Cluster,
+} from './origin-fakes.js';
 
 interface Host {
   readonly service: TagService;
@@ -32,7 +50,10 @@ async function startHost(t: ExecutionContext, options: Options): Promise<Host> {
   const service = await TagService.open({
     store,
     backends: managerOf(options.backend),
-    tagTypes: createTagTypes([{ namespace: '^plain', type: 'default' }, { namespace: '.*', type: 'docker' }]),
+    tagTypes: createTagTypes([
+      { namespace: '^plain', type: 'default' },
+      { namespace: '.*', type: 'docker' },
+    ]),
     remotes: createRemotes({}),
     remote: (address) => BuildIndexClient.of(address, http),
     neighbours: { hosts: options.neighbourHosts ?? (() => []) },
@@ -48,7 +69,10 @@ async function startHost(t: ExecutionContext, options: Options): Promise<Host> {
     await service.close();
     await http.close();
   });
-  const { address } = await serve(t, createBuildIndexHandler({ service, originAddress: () => options.origins.nodes[0]?.address ?? '' }));
+  const { address } = await serve(
+    t,
+    createBuildIndexHandler({ service, originAddress: () => options.origins.nodes[0]?.address ?? '' }),
+  );
   return { service, store, client: BuildIndexClient.of(address, http), address, folder };
 }
 
@@ -75,8 +99,15 @@ async function pushIndex(cluster: Cluster): Promise<{ index: Digest; all: readon
     children.push(child);
     all.push(config, layer, child);
   }
-  const manifests = children.map((digest) => ({ mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size: 1 }));
-  const index = await pushed(cluster, JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }));
+  const manifests = children.map((digest) => ({
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest,
+    size: 1,
+  }));
+  const index = await pushed(
+    cluster,
+    JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }),
+  );
   return { index, all: [...all, index] };
 }
 
@@ -132,7 +163,12 @@ test('policies: immutable refuses with 409, first-write-wins keeps with 200, als
 test('write-through acknowledges what storage has and leaves nothing behind when it fails', async (t) => {
   const origins = await startCluster(t, { size: 1 });
   const backend = new MemoryBackend();
-  const host = await startHost(t, { backend, origins, writeThrough: true, writeThroughBackoff: { initialMs: 1, factor: 2, maxMs: 5, jitter: 0, attemptsMax: 3 } });
+  const host = await startHost(t, {
+    backend,
+    origins,
+    writeThrough: true,
+    writeThroughBackoff: { initialMs: 1, factor: 2, maxMs: 5, jitter: 0, attemptsMax: 3 },
+  });
   const one = await pushed(origins, 'one');
   backend.down = true;
   const refused = await t.throwsAsync(host.client.putOnly('plain/a:1', one));
@@ -184,10 +220,26 @@ test('names that would leave their folder are refused, in every spelling', async
   const origins = await startCluster(t, { size: 1 });
   const host = await startHost(t, { backend: new MemoryBackend(), origins });
   const one = await pushed(origins, 'one');
-  for (const name of ['..', '.', 'plain%2F..', '..%2Fplain', 'plain%2F..%2Fx', '%252e%252e', 'plain%2F%2Fx:1', 'plain%5Cx:1', 'plain%2Fx:1%2Fdata', 'plain%00x:1']) {
+  for (const name of [
+    '..',
+    '.',
+    'plain%2F..',
+    '..%2Fplain',
+    'plain%2F..%2Fx',
+    '%252e%252e',
+    'plain%2F%2Fx:1',
+    'plain%5Cx:1',
+    'plain%2Fx:1%2Fdata',
+    'plain%00x:1',
+  ]) {
     for (const method of ['GET', 'HEAD']) t.is((await ask(host.address, method, `/tags/${name}`)).status, 400, name);
     t.is((await ask(host.address, 'PUT', `/tags/${name}/digest/${one}`)).status, 400, name);
-    t.is((await ask(host.address, 'PUT', `/internal/duplicate/tags/${name}/digest/${one}`, { body: '{"delay":0}' })).status, 400, name);
+    t.is(
+      (await ask(host.address, 'PUT', `/internal/duplicate/tags/${name}/digest/${one}`, { body: '{"delay":0}' }))
+        .status,
+      400,
+      name,
+    );
   }
   t.deepEqual(await readdir(join(host.folder, 'cache')), []);
 });
@@ -198,9 +250,16 @@ test('neighbours hold every put; a late backup writes what its host could not, a
   const hosts: Host[] = [];
   const others = (index: number) => () => hosts.filter((_, each) => each !== index).map(({ address }) => address);
   // Their tasks do not run before `start`.
-  for (let index = 0; index < 2; index++) hosts.push(await startHost(t, { backend, origins, started: false, putStaggerMs: 0, neighbourHosts: others(index) }));
+  for (let index = 0; index < 2; index++)
+    hosts.push(
+      await startHost(t, { backend, origins, started: false, putStaggerMs: 0, neighbourHosts: others(index) }),
+    );
   const [first, second] = hosts as [Host, Host];
-  const [one, two, three] = [await pushed(origins, 'one'), await pushed(origins, 'two'), await pushed(origins, 'three')];
+  const [one, two, three] = [
+    await pushed(origins, 'one'),
+    await pushed(origins, 'two'),
+    await pushed(origins, 'three'),
+  ];
   backend.objects.set('plain/lost:1', Buffer.from(one));
   backend.objects.set('plain/newer:1', Buffer.from(one));
   await first.client.putOnly('plain/lost:1', two);
@@ -276,7 +335,10 @@ test('a client passes over hosts that are dead and stops at answers', async (t) 
   const http = createHttpClient({ connectTimeoutMs: 500 });
   t.teardown(() => http.close());
   const failed: string[] = [];
-  const client = new BuildIndexClient({ source: { hosts: () => [dead.address, host.address], failed: (address) => failed.push(address) }, http });
+  const client = new BuildIndexClient({
+    source: { hosts: () => [dead.address, host.address], failed: (address) => failed.push(address) },
+    http,
+  });
   const one = await pushed(origins, 'one');
   await client.put('plain/a:1', one);
   for (let n = 0; n < 10; n++) t.is(await client.get('plain/a:1'), one);
@@ -296,6 +358,8 @@ test('pages of a backend without pages are cut here', async (t) => {
   const host = await startHost(t, { backend, origins });
   const first = await host.client.list('lab/a/_manifests/tags', { limit: 2 });
   t.deepEqual(first, { names: ['lab/a:1', 'lab/a:2'], offset: 'lab/a:2' });
-  t.deepEqual(await host.client.list('lab/a/_manifests/tags', { limit: 2, offset: first.offset ?? '' }), { names: ['lab/a:3'] });
+  t.deepEqual(await host.client.list('lab/a/_manifests/tags', { limit: 2, offset: first.offset ?? '' }), {
+    names: ['lab/a:3'],
+  });
   t.deepEqual(await host.client.listRepository('lab/a'), ['1', '2', '3']);
 });

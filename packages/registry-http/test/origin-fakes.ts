@@ -1,7 +1,16 @@
 /** In-memory store and backend, and a cluster of real origin handlers on loopback, for the tests of origin and build-index. */
 import { createMetaInfo, digestHex, parsePeerId, type Digest, type MetaInfo } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
-import type { BackendManager, BlobStore, ListPage, OpenedBlob, OriginCluster, StorageBackend, UploadSource, UploadStore } from '@kraken/core/ports';
+import type {
+  BackendManager,
+  BlobStore,
+  ListPage,
+  OpenedBlob,
+  OriginCluster,
+  StorageBackend,
+  UploadSource,
+  UploadStore,
+} from '@kraken/core/ports';
 import { Random, RetrySchedule } from '@kraken/core/retry';
 import { Ring } from '@kraken/core/ring';
 import type { ExecutionContext } from 'ava';
@@ -12,7 +21,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { createHttpClient, createOriginHandler, OriginClient, OriginClusterClient, OriginService, type HttpClient } from '../dist/index.js';
+import {
+  createHttpClient,
+  createOriginHandler,
+  OriginClient,
+  OriginClusterClient,
+  OriginService,
+  type HttpClient,
+} from '../dist/index.js';
 
 export function digestOf(bytes: Uint8Array | string): Digest {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}` as Digest;
@@ -57,7 +73,9 @@ export class MemoryStore implements BlobStore {
   }
   stat(digest: Digest): Promise<{ length: number; committedAtMs: number } | undefined> {
     const blob = this.blobs.get(digest);
-    return Promise.resolve(blob === undefined ? undefined : { length: blob.bytes.length, committedAtMs: blob.committedAtMs });
+    return Promise.resolve(
+      blob === undefined ? undefined : { length: blob.bytes.length, committedAtMs: blob.committedAtMs },
+    );
   }
   open(digest: Digest): Promise<OpenedBlob | undefined> {
     const bytes = this.blobs.get(digest)?.bytes;
@@ -70,7 +88,8 @@ export class MemoryStore implements BlobStore {
         const chunk = Buffer.alloc(777);
         for (let at = range.start; at < range.end; at += chunk.length) {
           await new Promise(setImmediate);
-          if (breakAfter !== undefined && at - range.start >= breakAfter) throw new KrakenError('io-error', 'disk broke');
+          if (breakAfter !== undefined && at - range.start >= breakAfter)
+            throw new KrakenError('io-error', 'disk broke');
           const size = Math.min(chunk.length, range.end - at);
           bytes.copy(chunk, 0, at, at + size);
           yield chunk.subarray(0, size);
@@ -110,7 +129,8 @@ export class MemoryStore implements BlobStore {
     const bytes = this.blobs.get(digest)?.bytes;
     if (bytes === undefined) throw new KrakenError('blob-unknown');
     const pieceSums: number[] = [];
-    for (let at = 0; at < bytes.length; at += Math.max(1, pieceLength)) pieceSums.push(crc32(bytes.subarray(at, at + pieceLength)));
+    for (let at = 0; at < bytes.length; at += Math.max(1, pieceLength))
+      pieceSums.push(crc32(bytes.subarray(at, at + pieceLength)));
     const metainfo = createMetaInfo({ digest, length: bytes.length, pieceLength, pieceSums });
     await this.setMetaInfo(metainfo);
     return metainfo;
@@ -123,7 +143,9 @@ export class MemoryStore implements BlobStore {
     },
     size: (id) => {
       const session = this.sessions.get(id);
-      return session === undefined ? Promise.reject(new KrakenError('upload-unknown')) : Promise.resolve(session.length);
+      return session === undefined
+        ? Promise.reject(new KrakenError('upload-unknown'))
+        : Promise.resolve(session.length);
     },
     write: async (id, position, source, maxBytes) => {
       let written = 0;
@@ -146,7 +168,10 @@ export class MemoryStore implements BlobStore {
       this.sessions.delete(id);
       const computed = digestOf(bytes);
       if (computed !== digest) {
-        throw new KrakenError('digest-mismatch', `move upload file to cache: verify digest: computed digest ${computed} doesn't match expected value ${digest}`);
+        throw new KrakenError(
+          'digest-mismatch',
+          `move upload file to cache: verify digest: computed digest ${computed} doesn't match expected value ${digest}`,
+        );
       }
       const existed = this.blobs.has(digest);
       if (!existed) this.blobs.set(digest, { bytes, committedAtMs: Date.now() });
@@ -208,7 +233,8 @@ export class MemoryBackend implements StorageBackend {
 export function managerOf(backend: StorageBackend, unmatched = 'nowhere'): BackendManager {
   return {
     forNamespace(namespace) {
-      if (namespace.startsWith(unmatched)) throw new KrakenError('backend-no-match', 'backend manager: no matches for namespace');
+      if (namespace.startsWith(unmatched))
+        throw new KrakenError('backend-no-match', 'backend manager: no matches for namespace');
       return backend;
     },
     checkReady: () => Promise.resolve(),
@@ -223,7 +249,10 @@ export async function tempFolder(t: ExecutionContext): Promise<string> {
 }
 
 /** Serve on a free loopback port. */
-export async function serve(t: ExecutionContext, listener: RequestListener): Promise<{ address: string; close: () => Promise<void> }> {
+export async function serve(
+  t: ExecutionContext,
+  listener: RequestListener,
+): Promise<{ address: string; close: () => Promise<void> }> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const close = (): Promise<void> =>
@@ -242,11 +271,19 @@ export interface Answer {
 }
 
 /** One raw request, path untouched. */
-export function ask(address: string, method: string, path: string, options: { headers?: Record<string, string>; body?: string } = {}): Promise<Answer> {
+export function ask(
+  address: string,
+  method: string,
+  path: string,
+  options: { headers?: Record<string, string>; body?: string } = {},
+): Promise<Answer> {
   const [host = '', port = ''] = address.split(':');
   return new Promise((resolve, reject) => {
     const sent = httpRequest({ host, port, method, path, agent: false, headers: options.headers ?? {} }, (response) => {
-      collect(response).then((body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: body.toString('utf8') }), reject);
+      collect(response).then(
+        (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: body.toString('utf8') }),
+        reject,
+      );
     });
     sent.on('error', reject);
     sent.end(options.body ?? '');
@@ -298,7 +335,10 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
       return serve(t, options.wrap?.(listener, index) ?? listener);
     }),
   );
-  const ring = new Ring(servers.map(({ address }) => address), options.maxReplica ?? 2);
+  const ring = new Ring(
+    servers.map(({ address }) => address),
+    options.maxReplica ?? 2,
+  );
   const nodes = await Promise.all(
     servers.map(async ({ address, close }, index): Promise<Node> => {
       const store = new MemoryStore();
@@ -318,8 +358,19 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
         ...(options.remoteCluster === undefined ? {} : { remoteCluster: options.remoteCluster }),
       });
       if (options.start !== false) service.start();
-      const peerContext = { ip: '127.0.0.1', port: 18050 + index, peerId: parsePeerId(digestHex(digestOf(address)).slice(0, 40)), zone: 'z', cluster: '', origin: true };
-      listeners[index] = createOriginHandler({ service, peerContext, allowRemote: (remote) => remote.startsWith('127.0.0.1:') });
+      const peerContext = {
+        ip: '127.0.0.1',
+        port: 18050 + index,
+        peerId: parsePeerId(digestHex(digestOf(address)).slice(0, 40)),
+        zone: 'z',
+        cluster: '',
+        origin: true,
+      };
+      listeners[index] = createOriginHandler({
+        service,
+        peerContext,
+        allowRemote: (remote) => remote.startsWith('127.0.0.1:'),
+      });
       t.teardown(() => service.close());
       return { address, store, service, folder, stop: close };
     }),
@@ -332,6 +383,10 @@ export async function startCluster(t: ExecutionContext, options: ClusterOptions 
     random: new Random(7),
     poll: { initialMs: 2, factor: 1.3, maxMs: 10, jitter: 0.05, elapsedMaxMs: 5000 },
   });
-  const owners = (digest: Digest): Node[] => ring.order(digest).slice(0, ring.maxReplica).map((host) => nodes[servers.findIndex(({ address }) => address === host)] as Node);
+  const owners = (digest: Digest): Node[] =>
+    ring
+      .order(digest)
+      .slice(0, ring.maxReplica)
+      .map((host) => nodes[servers.findIndex(({ address }) => address === host)] as Node);
   return { nodes, backend, http, client, unhealthy, owners };
 }

@@ -52,7 +52,10 @@ export class DependencyWalk {
       this.#wanted.set(child, depth + 1);
     }
     if (this.#links.size + this.#wanted.size > MANIFESTS_MAX || this.#dependencies > DEPENDENCIES_MAX) {
-      throw new KrakenError('manifest-invalid', `a tag may name at most ${MANIFESTS_MAX} manifests and ${DEPENDENCIES_MAX} digests`);
+      throw new KrakenError(
+        'manifest-invalid',
+        `a tag may name at most ${MANIFESTS_MAX} manifests and ${DEPENDENCIES_MAX} digests`,
+      );
     }
   }
 

@@ -10,6 +10,8 @@ export function compilePattern(pattern: string, where: string): RegExp {
   try {
     return inline === null ? new RegExp(pattern) : new RegExp(pattern.slice(inline[0].length), inline[1]);
   } catch (error) {
-    throw new KrakenError('config-invalid', `${where}: ${JSON.stringify(pattern)} is not a regular expression`, { cause: error });
+    throw new KrakenError('config-invalid', `${where}: ${JSON.stringify(pattern)} is not a regular expression`, {
+      cause: error,
+    });
   }
 }

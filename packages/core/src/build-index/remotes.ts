@@ -21,13 +21,19 @@ export interface Remotes {
 export function createRemotes(config: Readonly<Record<string, readonly string[]>>): Remotes {
   const compiled = Object.keys(config)
     .sort()
-    .map((address) => ({ address, patterns: (config[address] ?? []).map((pattern) => compilePattern(pattern, `remotes.${address}`)) }));
+    .map((address) => ({
+      address,
+      patterns: (config[address] ?? []).map((pattern) => compilePattern(pattern, `remotes.${address}`)),
+    }));
   const matching = (tag: string): string[] =>
     compiled.filter(({ patterns }) => patterns.some((pattern) => pattern.test(tag))).map(({ address }) => address);
   return { matching, wants: (tag, destination) => matching(tag).includes(destination) };
 }
 
 /** The n-th neighbour (from 1) waits n staggers, so that normally only the first host does the work. */
-export function neighbourDelays(neighbours: readonly string[], staggerMs: number): readonly { host: string; delayMs: number }[] {
+export function neighbourDelays(
+  neighbours: readonly string[],
+  staggerMs: number,
+): readonly { host: string; delayMs: number }[] {
   return neighbours.map((host, index) => ({ host, delayMs: staggerMs * (index + 1) }));
 }

@@ -18,14 +18,16 @@ const SEGMENT_MAX_BYTES = 255;
 
 /** @throws KrakenError `tag-invalid` */
 export function parseTagName(text: string): TagName {
-  const refuse = (why: string): KrakenError => new KrakenError('tag-invalid', `invalid tag ${JSON.stringify(text.slice(0, 200))}: ${why}`);
+  const refuse = (why: string): KrakenError =>
+    new KrakenError('tag-invalid', `invalid tag ${JSON.stringify(text.slice(0, 200))}: ${why}`);
   if (text === '') throw refuse('it is empty');
   if (text.length > NAME_MAX) throw refuse(`it is longer than ${NAME_MAX} characters`);
   if (hasForbidden(text)) throw refuse('it has a control character or a backslash');
   for (const segment of text.split('/')) {
     if (segment === '') throw refuse('it has an empty path segment');
     if (segment === '.' || segment === '..') throw refuse('it would leave its folder');
-    if (utf8Length(segment) > SEGMENT_MAX_BYTES) throw refuse(`a path segment is longer than ${SEGMENT_MAX_BYTES} bytes`);
+    if (utf8Length(segment) > SEGMENT_MAX_BYTES)
+      throw refuse(`a path segment is longer than ${SEGMENT_MAX_BYTES} bytes`);
   }
   return text as TagName;
 }

@@ -24,7 +24,8 @@ export interface TagTypes {
 export function createTagTypes(rules: readonly TagTypeRule[]): TagTypes {
   if (rules.length === 0) throw new KrakenError('config-invalid', 'tag_types: no config specified');
   const compiled = rules.map(({ namespace, type }): { pattern: RegExp; type: TagType } => {
-    if (type !== 'docker' && type !== 'default') throw new KrakenError('config-invalid', `tag_types: type ${type} is undefined`);
+    if (type !== 'docker' && type !== 'default')
+      throw new KrakenError('config-invalid', `tag_types: type ${type} is undefined`);
     return { pattern: compilePattern(namespace, 'tag_types'), type };
   });
   return {

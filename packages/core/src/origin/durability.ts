@@ -23,7 +23,9 @@ export function replicaPlan(
   self: string,
   staggerMs: number = DEFAULT_WRITE_BACK_STAGGER_MS,
 ): readonly ReplicaPlan[] {
-  return owners.filter((host) => host !== self).map((host, index) => ({ host, writeBackDelayMs: staggerMs * (index + 1) }));
+  return owners
+    .filter((host) => host !== self)
+    .map((host, index) => ({ host, writeBackDelayMs: staggerMs * (index + 1) }));
 }
 
 /**

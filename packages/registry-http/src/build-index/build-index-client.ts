@@ -4,7 +4,16 @@
  * Owns requests, what their answers mean, and which host is asked next: a host without an answer is passed over, an
  * answer is final. Never caches.
  */
-import { asObject, getArray, getField, getObject, getString, parseDigest, parseGoJson, type Digest } from '@kraken/core/content';
+import {
+  asObject,
+  getArray,
+  getField,
+  getObject,
+  getString,
+  parseDigest,
+  parseGoJson,
+  type Digest,
+} from '@kraken/core/content';
 import { ERRORS, isKrakenError, KrakenError, type ErrorCode } from '@kraken/core/errors';
 import { escapePathSegment } from '@kraken/core/http';
 import type { CancelSignal, TagSource } from '@kraken/core/ports';
@@ -53,19 +62,30 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
       await (await this.#request('/readiness', { headersTimeoutMs: TIMEOUT_MS.quick, signal })).discard();
     } catch (error) {
       if (isKrakenError(error, 'cancelled')) throw error;
-      throw new KrakenError('not-ready', `build-index: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new KrakenError('not-ready', `build-index: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 
   async get(tag: string, signal?: CancelSignal): Promise<Digest> {
-    const response = await this.#request(tagPath(tag), { accept: [200, 404], headersTimeoutMs: TIMEOUT_MS.lookup, signal });
+    const response = await this.#request(tagPath(tag), {
+      accept: [200, 404],
+      headersTimeoutMs: TIMEOUT_MS.lookup,
+      signal,
+    });
     if (response.status === 404) throw await missingTag(response, tag);
     return parseDigest((await response.text(1024)).trim());
   }
 
   /** Whether the tag exists. @throws KrakenError `build-index-unavailable`, `upstream-failed` */
   async has(tag: string, signal?: CancelSignal): Promise<boolean> {
-    const response = await this.#request(tagPath(tag), { method: 'HEAD', accept: [200, 404], headersTimeoutMs: TIMEOUT_MS.lookup, signal });
+    const response = await this.#request(tagPath(tag), {
+      method: 'HEAD',
+      accept: [200, 404],
+      headersTimeoutMs: TIMEOUT_MS.lookup,
+      signal,
+    });
     await response.discard();
     return response.status === 200;
   }
@@ -82,7 +102,12 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
 
   /** Copy an existing tag to the clusters it matches. @throws KrakenError `tag-unknown`, `build-index-unavailable` */
   async replicate(tag: string, signal?: CancelSignal): Promise<void> {
-    const response = await this.#request(`/remotes${tagPath(tag)}`, { method: 'POST', accept: [200, 404], headersTimeoutMs: TIMEOUT_MS.replicate, signal });
+    const response = await this.#request(`/remotes${tagPath(tag)}`, {
+      method: 'POST',
+      accept: [200, 404],
+      headersTimeoutMs: TIMEOUT_MS.replicate,
+      signal,
+    });
     if (response.status === 404) throw await missingTag(response, tag);
     await response.discard();
   }
@@ -92,7 +117,12 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     return (await this.#request('/origin', { headersTimeoutMs: TIMEOUT_MS.quick, signal })).text(1024);
   }
 
-  async duplicatePut(tag: string, digest: Digest, options: { delayMs: number; replaces: Replaced; putAtMs: number }, signal?: CancelSignal): Promise<void> {
+  async duplicatePut(
+    tag: string,
+    digest: Digest,
+    options: { delayMs: number; replaces: Replaced; putAtMs: number },
+    signal?: CancelSignal,
+  ): Promise<void> {
     const response = await this.#request(`/internal/duplicate${tagPath(tag)}/digest/${digest}`, {
       method: 'PUT',
       headers: { [REPLACES_HEADER]: options.replaces, [PUT_AT_HEADER]: String(Math.round(options.putAtMs)) },
@@ -103,7 +133,13 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     await response.discard();
   }
 
-  async duplicateReplicate(tag: string, digest: Digest, dependencies: readonly Digest[], delayMs: number, signal?: CancelSignal): Promise<void> {
+  async duplicateReplicate(
+    tag: string,
+    digest: Digest,
+    dependencies: readonly Digest[],
+    delayMs: number,
+    signal?: CancelSignal,
+  ): Promise<void> {
     const response = await this.#request(`/internal/duplicate/remotes${tagPath(tag)}/digest/${digest}`, {
       method: 'POST',
       body: `{"dependencies":${JSON.stringify(dependencies)},"delay":${nanoseconds(delayMs)}}`,
@@ -130,11 +166,19 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     throw new KrakenError('upstream-failed', `build-index gave more than ${PAGES_MAX} pages of ${path}`);
   }
 
-  list(prefix: string, page: { limit?: number; offset?: string } = {}, signal?: CancelSignal): Promise<{ names: readonly string[]; offset?: string }> {
+  list(
+    prefix: string,
+    page: { limit?: number; offset?: string } = {},
+    signal?: CancelSignal,
+  ): Promise<{ names: readonly string[]; offset?: string }> {
     return this.#page(`/list/${prefix.split('/').map(escapePathSegment).join('/')}`, page, signal);
   }
 
-  async #page(path: string, page: { limit?: number; offset?: string }, signal: CancelSignal | undefined): Promise<{ names: readonly string[]; offset?: string }> {
+  async #page(
+    path: string,
+    page: { limit?: number; offset?: string },
+    signal: CancelSignal | undefined,
+  ): Promise<{ names: readonly string[]; offset?: string }> {
     const query = new URLSearchParams();
     if (page.limit !== undefined) query.set('limit', String(page.limit));
     if (page.offset !== undefined) query.set('offset', page.offset);
@@ -145,7 +189,8 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     const next = getField(body, 'links') === undefined ? '' : getString(getObject(body, 'links'), 'next');
     if (next === '') return { names };
     const offset = new URL(next, 'http://build-index').searchParams.get('offset');
-    if (offset === null || offset === '') throw new KrakenError('upstream-failed', 'build-index gave a next page without an offset');
+    if (offset === null || offset === '')
+      throw new KrakenError('upstream-failed', 'build-index gave a next page without an offset');
     return { names, offset };
   }
 
@@ -178,7 +223,8 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
 async function missingTag(response: HttpResponse, tag: string): Promise<KrakenError> {
   await response.discard();
   const code = response.header(ERROR_HEADER);
-  if (code !== undefined && code in ERRORS) return new KrakenError(code as ErrorCode, `build-index cannot look up ${tag}: ${ERRORS[code as ErrorCode].says}`);
+  if (code !== undefined && code in ERRORS)
+    return new KrakenError(code as ErrorCode, `build-index cannot look up ${tag}: ${ERRORS[code as ErrorCode].says}`);
   return new KrakenError('tag-unknown', `tag ${tag} does not exist`);
 }
 
@@ -191,7 +237,8 @@ function putError(error: unknown): unknown {
     return new KrakenError('manifest-blob-unknown', body, { cause: error });
   }
   if (status === 409) return new KrakenError('tag-conflict', body, { cause: error });
-  if (status === 400 && body.startsWith('resolve dependencies:')) return new KrakenError('manifest-invalid', body, { cause: error });
+  if (status === 400 && body.startsWith('resolve dependencies:'))
+    return new KrakenError('manifest-invalid', body, { cause: error });
   return error;
 }
 

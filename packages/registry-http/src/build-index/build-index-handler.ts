@@ -5,11 +5,29 @@
  * A tag that cannot be looked up because storage is down stays 404 for Go's sake (a client that asks before it pushes must
  * not be stopped), with the reason in a header.
  */
-import { asObject, getArray, getInteger, goJsonString, parseDigest, parseGoJson, type Digest } from '@kraken/core/content';
+import {
+  asObject,
+  getArray,
+  getInteger,
+  goJsonString,
+  parseDigest,
+  parseGoJson,
+  type Digest,
+} from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import { parseGoBool, unescapePathParameter } from '@kraken/core/http';
 import type { ListPage, Logger, Metrics } from '@kraken/core/ports';
-import { createRouter, readBody, sendEmpty, sendErrorText, sendText, type ErrorResponder, type HttpHandler, type RequestContext, type Route } from '../http/index.js';
+import {
+  createRouter,
+  readBody,
+  sendEmpty,
+  sendErrorText,
+  sendText,
+  type ErrorResponder,
+  type HttpHandler,
+  type RequestContext,
+  type Route,
+} from '../http/index.js';
 import { delayFromBody, delayMsOf, digestParam, parseGoInteger, requiredParam } from '../origin/origin-params.js';
 import type { TagService } from './tag-service.js';
 import { parseReplaced } from './tag-write-back.js';
@@ -53,7 +71,11 @@ export function buildIndexRoutes({ service, originAddress }: BuildIndexHandlerOp
         try {
           await service.checkReady(context.signal);
         } catch (error) {
-          throw new KrakenError('not-ready', `not ready to serve traffic: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+          throw new KrakenError(
+            'not-ready',
+            `not ready to serve traffic: ${error instanceof Error ? error.message : String(error)}`,
+            { cause: error },
+          );
         }
         sendText(context, 200, 'OK\n');
       },
@@ -67,13 +89,20 @@ export function buildIndexRoutes({ service, originAddress }: BuildIndexHandlerOp
         const text = context.query.get('replicate') ?? '';
         const replicate = text === '' ? false : parseGoBool(text);
         if (replicate === undefined) {
-          throw new KrakenError('request-invalid', `parse query arg \`replicate\`: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+          throw new KrakenError(
+            'request-invalid',
+            `parse query arg \`replicate\`: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`,
+          );
         }
         await service.put(tag, digest, { replicate, signal: context.signal });
         sendEmpty(context, 200);
       },
     },
-    { method: 'HEAD', path: '/tags/{tag}', handler: async (context) => sendEmpty(context, (await service.has(requiredParam(context, 'tag'))) ? 200 : 404) },
+    {
+      method: 'HEAD',
+      path: '/tags/{tag}',
+      handler: async (context) => sendEmpty(context, (await service.has(requiredParam(context, 'tag'))) ? 200 : 404),
+    },
     {
       method: 'GET',
       path: '/tags/{tag}',
@@ -86,7 +115,9 @@ export function buildIndexRoutes({ service, originAddress }: BuildIndexHandlerOp
       method: 'POST',
       path: '/remotes/tags/{tag}',
       async handler(context) {
-        const found = await lookup(context, async () => ((await service.replicate(requiredParam(context, 'tag'), context.signal)) ? true : undefined));
+        const found = await lookup(context, async () =>
+          (await service.replicate(requiredParam(context, 'tag'), context.signal)) ? true : undefined,
+        );
         if (found !== undefined) sendEmpty(context, 200);
       },
     },
@@ -118,7 +149,11 @@ export function buildIndexRoutes({ service, originAddress }: BuildIndexHandlerOp
         const delayMs = delayFromBody(await bodyText(context));
         const { headers } = context.req;
         const putAtMs = parseGoInteger(String(headers[PUT_AT_HEADER] ?? ''));
-        await service.duplicatePut(tag, digest, { delayMs, replaces: parseReplaced(headers[REPLACES_HEADER]), ...(putAtMs === undefined ? {} : { putAtMs }) });
+        await service.duplicatePut(tag, digest, {
+          delayMs,
+          replaces: parseReplaced(headers[REPLACES_HEADER]),
+          ...(putAtMs === undefined ? {} : { putAtMs }),
+        });
         sendEmpty(context, 200);
       },
     },
@@ -144,10 +179,13 @@ function duplicateReplicateBody(text: string): { dependencies: Digest[]; delayMs
   try {
     if (text.trim() === '') throw new KrakenError('request-invalid', 'EOF');
     const body = asObject(parseGoJson(text, { allowTrailing: true }), 'body');
-    const dependencies = getArray(body, 'dependencies').map((value) => parseDigest(typeof value === 'string' ? value : ''));
+    const dependencies = getArray(body, 'dependencies').map((value) =>
+      parseDigest(typeof value === 'string' ? value : ''),
+    );
     return { dependencies, delayMs: delayMsOf(getInteger(body, 'delay')) };
   } catch (error) {
-    if (isKrakenError(error)) throw new KrakenError('request-invalid', `decode body: ${error.message}`, { cause: error });
+    if (isKrakenError(error))
+      throw new KrakenError('request-invalid', `decode body: ${error.message}`, { cause: error });
     throw error;
   }
 }
@@ -206,7 +244,11 @@ function pageQuery(query: URLSearchParams): Page {
       continue;
     }
     const limit = parseGoInteger(value);
-    if (limit === undefined) throw new KrakenError('request-invalid', `invalid limit [${value}]: strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`);
+    if (limit === undefined)
+      throw new KrakenError(
+        'request-invalid',
+        `invalid limit [${value}]: strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+      );
     if (limit === 0) throw new KrakenError('request-invalid', 'invalid limit 0');
     page = { ...page, limit };
   }

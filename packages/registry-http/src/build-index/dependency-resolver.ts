@@ -32,7 +32,10 @@ export class DependencyResolver {
       return walk.dependencies();
     } catch (error) {
       if (!isKrakenError(error)) throw error;
-      throw new KrakenError(error.code, `resolve dependencies: ${error.message}`, { cause: error, detail: error.detail });
+      throw new KrakenError(error.code, `resolve dependencies: ${error.message}`, {
+        cause: error,
+        detail: error.detail,
+      });
     }
   }
 
@@ -44,7 +47,9 @@ export class DependencyResolver {
     });
     const first = dependencies.find((digest) => missing.has(digest));
     if (first !== undefined) {
-      throw new KrakenError('manifest-blob-unknown', `cannot upload tag, missing dependency ${first}`, { detail: { missing: [...missing] } });
+      throw new KrakenError('manifest-blob-unknown', `cannot upload tag, missing dependency ${first}`, {
+        detail: { missing: [...missing] },
+      });
     }
   }
 
@@ -57,12 +62,16 @@ export class DependencyResolver {
       for await (const chunk of stream) chunks.push(Uint8Array.from(chunk));
       bytes = Buffer.concat(chunks);
     } catch (error) {
-      if (isKrakenError(error, 'blob-unknown')) throw new KrakenError('manifest-blob-unknown', 'download manifest: blob not found', { cause: error });
-      if (isKrakenError(error)) throw new KrakenError(error.code, `download manifest: ${error.message}`, { cause: error });
+      if (isKrakenError(error, 'blob-unknown'))
+        throw new KrakenError('manifest-blob-unknown', 'download manifest: blob not found', { cause: error });
+      if (isKrakenError(error))
+        throw new KrakenError(error.code, `download manifest: ${error.message}`, { cause: error });
       throw error;
     }
     const manifest = parseManifest(bytes);
-    return manifest.kind === 'index' ? { manifests: manifest.references, blobs: [] } : { manifests: [], blobs: manifest.references };
+    return manifest.kind === 'index'
+      ? { manifests: manifest.references, blobs: [] }
+      : { manifests: [], blobs: manifest.references };
   }
 }
 

@@ -39,7 +39,8 @@ export class TagObjects {
       reading.then(
         (digest) => {
           // A put meanwhile has taken this read out: its answer may be old.
-          if (this.#reading.get(tag) === reading) this.#cache.set(tag, { digest, untilMs: this.#clock.nowMs() + this.#ttlMs });
+          if (this.#reading.get(tag) === reading)
+            this.#cache.set(tag, { digest, untilMs: this.#clock.nowMs() + this.#ttlMs });
         },
         () => {
           // The reader gets the error; errors are not remembered.

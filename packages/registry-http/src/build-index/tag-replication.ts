@@ -78,10 +78,17 @@ export class TagReplication {
   }
 
   /** One durable task per matching cluster. @returns the clusters @throws KrakenError `queue-full` */
-  async add(tag: TagName, digest: Digest, dependencies: readonly Digest[], delayMs: number): Promise<readonly string[]> {
+  async add(
+    tag: TagName,
+    digest: Digest,
+    dependencies: readonly Digest[],
+    delayMs: number,
+  ): Promise<readonly string[]> {
     const destinations = this.#remotes.matching(tag);
     await Promise.all(
-      destinations.map((destination) => this.#queue.add(`${destination} ${digest} ${tag}`, { tag, digest, dependencies, destination }, { delayMs })),
+      destinations.map((destination) =>
+        this.#queue.add(`${destination} ${digest} ${tag}`, { tag, digest, dependencies, destination }, { delayMs }),
+      ),
     );
     return destinations;
   }
@@ -126,7 +133,13 @@ async function isThere(
 function decodeTask(payload: TaskPayload): ReplicationTask | undefined {
   const { tag, digest, dependencies, destination } = payload;
   const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined;
-  if (typeof tag !== 'string' || typeof destination !== 'string' || parsed === undefined || !Array.isArray(dependencies)) return undefined;
+  if (
+    typeof tag !== 'string' ||
+    typeof destination !== 'string' ||
+    parsed === undefined ||
+    !Array.isArray(dependencies)
+  )
+    return undefined;
   return { tag: parseTagName(tag), digest: parsed, destination, dependencies: dependencies.map(digestOfDependency) };
 }
 

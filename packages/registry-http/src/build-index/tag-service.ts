@@ -18,7 +18,15 @@ import {
 } from '@kraken/core/build-index';
 import type { Digest } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
-import { silentLogger, type BackendManager, type CancelSignal, type ListPage, type Logger, type Metrics, type OriginCluster } from '@kraken/core/ports';
+import {
+  silentLogger,
+  type BackendManager,
+  type CancelSignal,
+  type ListPage,
+  type Logger,
+  type Metrics,
+  type OriginCluster,
+} from '@kraken/core/ports';
 import { Backoff, Random, SYNC_RETRY_BACKOFF, type BackoffConfig, type RetrySchedule } from '@kraken/core/retry';
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
@@ -33,8 +41,19 @@ import { TagWriteBack, type Replaced } from './tag-write-back.js';
 
 /** What one build-index asks of another in its cluster; the build-index client satisfies it. */
 export interface BuildIndexNeighbour {
-  duplicatePut(tag: string, digest: Digest, options: { delayMs: number; replaces: Replaced; putAtMs: number }, signal?: CancelSignal): Promise<void>;
-  duplicateReplicate(tag: string, digest: Digest, dependencies: readonly Digest[], delayMs: number, signal?: CancelSignal): Promise<void>;
+  duplicatePut(
+    tag: string,
+    digest: Digest,
+    options: { delayMs: number; replaces: Replaced; putAtMs: number },
+    signal?: CancelSignal,
+  ): Promise<void>;
+  duplicateReplicate(
+    tag: string,
+    digest: Digest,
+    dependencies: readonly Digest[],
+    delayMs: number,
+    signal?: CancelSignal,
+  ): Promise<void>;
 }
 
 export interface TagServiceOptions {
@@ -80,7 +99,10 @@ export class TagService {
   readonly #lock: KeyedLock<TagName>;
   readonly #random = new Random(randomInt(2 ** 32));
 
-  private constructor(options: TagServiceOptions, parts: { objects: TagObjects; lock: KeyedLock<TagName>; writeBack: TagWriteBack; replication: TagReplication }) {
+  private constructor(
+    options: TagServiceOptions,
+    parts: { objects: TagObjects; lock: KeyedLock<TagName>; writeBack: TagWriteBack; replication: TagReplication },
+  ) {
     this.#options = options;
     this.#policy = options.policy ?? 'mutable';
     this.#store = options.store;
@@ -96,11 +118,25 @@ export class TagService {
   /** Read what is left to do. Nothing runs before `start`. @throws KrakenError `io-error` */
   static async open(options: TagServiceOptions): Promise<TagService> {
     const policy = options.policy ?? 'mutable';
-    const objects = new TagObjects({ backends: options.backends, clock: options.clock ?? systemClock, ttlMs: options.cacheTtlMs ?? 5000 });
+    const objects = new TagObjects({
+      backends: options.backends,
+      clock: options.clock ?? systemClock,
+      ttlMs: options.cacheTtlMs ?? 5000,
+    });
     const lock = new KeyedLock<TagName>();
-    const writeBack = await TagWriteBack.open({ ...options, objects, policy, lock, path: join(options.stateDirectory, 'writeback.journal') });
+    const writeBack = await TagWriteBack.open({
+      ...options,
+      objects,
+      policy,
+      lock,
+      path: join(options.stateDirectory, 'writeback.journal'),
+    });
     try {
-      const replication = await TagReplication.open({ ...options, policy, path: join(options.stateDirectory, 'replication.journal') });
+      const replication = await TagReplication.open({
+        ...options,
+        policy,
+        path: join(options.stateDirectory, 'replication.journal'),
+      });
       return new TagService(options, { objects, lock, writeBack, replication });
     } catch (error) {
       await writeBack.close();
@@ -143,19 +179,26 @@ export class TagService {
     const { replaces, stored } = await this.#lock.run(tag, () => this.#decideAndStore(tag, digest, putAtMs));
     const staggerMs = this.#options.putStaggerMs ?? DEFAULT_NEIGHBOUR_STAGGER_MS;
     if (stored) {
-      await this.#tellNeighbours('put', staggerMs, (neighbour, delayMs, signal) => neighbour.duplicatePut(tag, digest, { delayMs, replaces, putAtMs }, signal));
+      await this.#tellNeighbours('put', staggerMs, (neighbour, delayMs, signal) =>
+        neighbour.duplicatePut(tag, digest, { delayMs, replaces, putAtMs }, signal),
+      );
     }
     if (options.replicate === true) await this.#replicate(tag, digest, dependencies);
   }
 
   /** A neighbour's put: stored here too, written back later if the neighbour does not. An older put than the one here is ignored. */
-  async duplicatePut(name: string, digest: Digest, options: { delayMs: number; replaces: Replaced; putAtMs?: number }): Promise<void> {
+  async duplicatePut(
+    name: string,
+    digest: Digest,
+    options: { delayMs: number; replaces: Replaced; putAtMs?: number },
+  ): Promise<void> {
     const tag = parseTagName(name);
     const putAtMs = options.putAtMs ?? this.#clock.nowMs();
     await this.#lock.run(tag, async () => {
       const current = await this.#store.read(tag);
       if (current?.pinned === true && current.putAtMs > putAtMs) return;
-      if (decidePut(this.#policy, current?.digest, digest) === 'store') await this.#store.write(tag, digest, { pinned: true, putAtMs });
+      if (decidePut(this.#policy, current?.digest, digest) === 'store')
+        await this.#store.write(tag, digest, { pinned: true, putAtMs });
       else if (current?.digest !== digest || !current.pinned) return;
       await this.#writeBack.add(tag, digest, { backup: true, replaces: options.replaces, delayMs: options.delayMs });
       this.#objects.forget(tag);
@@ -193,9 +236,15 @@ export class TagService {
     try {
       if (page === undefined) return await backend.list(prefix);
       const limit = page.limit === undefined || page.limit < 0 ? DEFAULT_PAGE : page.limit;
-      if (backend.can.paginate) return await backend.list(prefix, { limit, ...(page.continuation === undefined ? {} : { continuation: page.continuation }) });
+      if (backend.can.paginate)
+        return await backend.list(prefix, {
+          limit,
+          ...(page.continuation === undefined ? {} : { continuation: page.continuation }),
+        });
       // A backend without pages: the names are cut here, the last name of a page is its token.
-      const names = [...(await backend.list(prefix)).names].sort().filter((name) => page.continuation === undefined || name > page.continuation);
+      const names = [...(await backend.list(prefix)).names]
+        .sort()
+        .filter((name) => page.continuation === undefined || name > page.continuation);
       const cut = names.slice(0, limit);
       const last = cut.at(-1);
       return names.length > cut.length && last !== undefined ? { names: cut, continuation: last } : { names: cut };
@@ -246,7 +295,12 @@ export class TagService {
   }
 
   /** A neighbour's replication: repeated here later in case the neighbour does not finish it. */
-  async duplicateReplicate(name: string, digest: Digest, dependencies: readonly Digest[], delayMs: number): Promise<void> {
+  async duplicateReplicate(
+    name: string,
+    digest: Digest,
+    dependencies: readonly Digest[],
+    delayMs: number,
+  ): Promise<void> {
     await this.#replication.add(parseTagName(name), digest, dependencies, delayMs);
   }
 
@@ -254,16 +308,23 @@ export class TagService {
     const destinations = await this.#replication.add(tag, digest, dependencies, 0);
     if (destinations.length === 0) return;
     const staggerMs = this.#options.replicateStaggerMs ?? DEFAULT_NEIGHBOUR_STAGGER_MS;
-    await this.#tellNeighbours('replicate', staggerMs, (neighbour, delayMs, signal) => neighbour.duplicateReplicate(tag, digest, dependencies, delayMs, signal));
+    await this.#tellNeighbours('replicate', staggerMs, (neighbour, delayMs, signal) =>
+      neighbour.duplicateReplicate(tag, digest, dependencies, delayMs, signal),
+    );
   }
 
-  async #decideAndStore(tag: TagName, digest: Digest, putAtMs: number): Promise<{ replaces: Replaced; stored: boolean }> {
+  async #decideAndStore(
+    tag: TagName,
+    digest: Digest,
+    putAtMs: number,
+  ): Promise<{ replaces: Replaced; stored: boolean }> {
     const local = await this.#store.read(tag);
     const remote = await this.#known(tag);
     const current = local?.pinned === true || this.#policy !== 'mutable' ? (local?.digest ?? remote) : remote;
     const digestNow = current === 'nothing' || current === 'unknown' ? undefined : current;
     const decision = decidePut(this.#policy, digestNow, digest);
-    if (decision === 'conflict') throw new KrakenError('tag-conflict', `tag ${tag} names ${digestNow} already and tags are immutable here`);
+    if (decision === 'conflict')
+      throw new KrakenError('tag-conflict', `tag ${tag} names ${digestNow} already and tags are immutable here`);
     // The same value is stored again: the host that has it may be one that died before it wrote it back.
     const keeps = decision === 'keep' && digestNow !== digest;
     if (keeps) return { replaces: remote, stored: false };
@@ -326,7 +387,8 @@ export class TagService {
         }
       }),
     );
-    if (hosts.length > 0 && !told.includes(true)) this.#options.metrics?.count(`kraken_build_index_duplicate_${what}_failures_total`);
+    if (hosts.length > 0 && !told.includes(true))
+      this.#options.metrics?.count(`kraken_build_index_duplicate_${what}_failures_total`);
   }
 }
 

@@ -104,7 +104,8 @@ export class TagStore {
 
   #folder(tag: TagName): string {
     const segments = tag.split('/');
-    if (segments.slice(1).some((segment) => RESERVED.has(segment))) throw new KrakenError('tag-invalid', `tag ${JSON.stringify(tag)} has a reserved path segment`);
+    if (segments.slice(1).some((segment) => RESERVED.has(segment)))
+      throw new KrakenError('tag-invalid', `tag ${JSON.stringify(tag)} has a reserved path segment`);
     return join(this.#cache, ...segments);
   }
 

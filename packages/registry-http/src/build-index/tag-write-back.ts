@@ -74,7 +74,8 @@ export class TagWriteBack {
     const recorded = new Set(Array.from(queue.tasks(), ({ payload }) => payload.tag));
     for await (const tag of options.store.list()) {
       const stored = await options.store.read(tag);
-      if (stored?.pinned === true && !recorded.has(tag)) await writeBack.add(tag, stored.digest, { backup: true, replaces: 'nothing', delayMs: 0 });
+      if (stored?.pinned === true && !recorded.has(tag))
+        await writeBack.add(tag, stored.digest, { backup: true, replaces: 'nothing', delayMs: 0 });
     }
     return writeBack;
   }
@@ -93,9 +94,17 @@ export class TagWriteBack {
   }
 
   /** Durable when it resolves. @throws KrakenError `queue-full`, `disk-full` */
-  async add(tag: TagName, digest: Digest, options: { backup: boolean; replaces: Replaced; delayMs: number }): Promise<void> {
+  async add(
+    tag: TagName,
+    digest: Digest,
+    options: { backup: boolean; replaces: Replaced; delayMs: number },
+  ): Promise<void> {
     const { backup, replaces, delayMs } = options;
-    await this.#queue.add(`${backup ? 'backup' : 'put'} ${digest} ${tag}`, { tag, digest, backup, replaces }, { delayMs });
+    await this.#queue.add(
+      `${backup ? 'backup' : 'put'} ${digest} ${tag}`,
+      { tag, digest, backup, replaces },
+      { delayMs },
+    );
   }
 
   close(): Promise<void> {

@@ -107,7 +107,9 @@ export class HostList implements HostSource {
     try {
       const addresses = await this.#bounded(this.#resolve(name));
       if (addresses.length === 0) throw new KrakenError('network-error', `${name} has no addresses`);
-      this.#take([...new Set(addresses)].sort().map((address) => `${isIPv6(address) ? `[${address}]` : address}:${this.#port}`));
+      this.#take(
+        [...new Set(addresses)].sort().map((address) => `${isIPv6(address) ? `[${address}]` : address}:${this.#port}`),
+      );
     } catch (error) {
       this.#logger.warn({ name, err: error }, 'hosts cannot be resolved, the last answer stays');
     }

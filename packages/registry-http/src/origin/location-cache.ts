@@ -5,7 +5,7 @@
 import { shardId, type Digest } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CancelSignal } from '@kraken/core/ports';
-import { Random } from '@kraken/core/retry';
+import type { Random } from '@kraken/core/retry';
 import { LRUCache } from 'lru-cache';
 import type { HostSource } from '../cluster/index.js';
 import type { Clock } from '../retry/index.js';
@@ -27,7 +27,12 @@ export class LocationCache {
   readonly #cached = new LRUCache<string, Cached>({ max: 16_384 });
   readonly #asking = new Map<string, Promise<readonly string[]>>();
 
-  constructor(options: { source: HostSource; client: (address: string) => OriginClient; clock: Clock; random: Random }) {
+  constructor(options: {
+    source: HostSource;
+    client: (address: string) => OriginClient;
+    clock: Clock;
+    random: Random;
+  }) {
     this.#source = options.source;
     this.#client = options.client;
     this.#clock = options.clock;
@@ -69,6 +74,10 @@ export class LocationCache {
         if (isKrakenError(error, 'network-error')) this.#source.failed?.(host);
       }
     }
-    throw new KrakenError('origin-unavailable', `no origin says who owns ${digest}: ${last instanceof Error ? last.message : String(last)}`, { cause: last });
+    throw new KrakenError(
+      'origin-unavailable',
+      `no origin says who owns ${digest}: ${last instanceof Error ? last.message : String(last)}`,
+      { cause: last },
+    );
   }
 }

@@ -4,7 +4,14 @@
  * Owns requests and what their answers mean; never chooses a host and never repeats anything. Uploads go out in chunks
  * that are streamed, not buffered. Timeouts bound silence, not the length of a transfer.
  */
-import { parseGoJson, parseMetaInfo, peerContextFromJson, type Digest, type MetaInfo, type PeerContext } from '@kraken/core/content';
+import {
+  parseGoJson,
+  parseMetaInfo,
+  peerContextFromJson,
+  type Digest,
+  type MetaInfo,
+  type PeerContext,
+} from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { escapePathSegment } from '@kraken/core/http';
 import type { CancelSignal, UploadSource } from '@kraken/core/ports';
@@ -84,14 +91,22 @@ export class OriginClient {
     } catch (error) {
       const failure = upstreamFailure(error);
       if (failure?.status === 404) throw new KrakenError('blob-unknown', undefined, { cause: error });
-      if (failure?.body.endsWith('file is persisted') === true) throw new KrakenError('blob-pinned', failure.body, { cause: error });
+      if (failure?.body.endsWith('file is persisted') === true)
+        throw new KrakenError('blob-pinned', failure.body, { cause: error });
       throw error;
     }
   }
 
   /** Copy without write-back (Kraken: TransferBlob). */
   async transfer(digest: Digest, source: UploadSource, signal?: CancelSignal): Promise<void> {
-    await this.#upload(`/internal/blobs/${digest}/uploads`, (id) => `/internal/blobs/${digest}/uploads/${id}`, undefined, source, signal, true);
+    await this.#upload(
+      `/internal/blobs/${digest}/uploads`,
+      (id) => `/internal/blobs/${digest}/uploads/${id}`,
+      undefined,
+      source,
+      signal,
+      true,
+    );
   }
 
   /** Resolves when the origin acknowledged the commit, or has the blob. @throws KrakenError `upstream-failed`, `network-error` */
@@ -101,14 +116,24 @@ export class OriginClient {
   }
 
   /** Copy whose write-back waits `delayMs` (Kraken: DuplicateUploadBlob). */
-  async duplicateUpload(namespace: string, digest: Digest, source: UploadSource, delayMs: number, signal?: CancelSignal): Promise<void> {
+  async duplicateUpload(
+    namespace: string,
+    digest: Digest,
+    source: UploadSource,
+    delayMs: number,
+    signal?: CancelSignal,
+  ): Promise<void> {
     const commit = (id: string): string => `/internal/duplicate${blobPath(namespace, digest)}/uploads/${id}`;
     const body = `{"Delay":${BigInt(Math.round(delayMs)) * 1_000_000n}}`;
     await this.#upload(`${blobPath(namespace, digest)}/uploads`, commit, body, source, signal, true);
   }
 
   /** @throws KrakenError `blob-pending` while the origin fetches it; `upstream-failed`, `network-error` */
-  async download(namespace: string, digest: Digest, options: { start?: number; end?: number; signal?: CancelSignal | undefined } = {}): Promise<DownloadedBlob> {
+  async download(
+    namespace: string,
+    digest: Digest,
+    options: { start?: number; end?: number; signal?: CancelSignal | undefined } = {},
+  ): Promise<DownloadedBlob> {
     const { start = 0, end, signal } = options;
     const ranged = start > 0 || end !== undefined;
     const response = await this.#request(blobPath(namespace, digest), {
@@ -124,7 +149,8 @@ export class OriginClient {
     if (response.status === 206 && contentRange !== null) {
       return { length: Number(contentRange[2]), start: Number(contentRange[1]), stream: response.body };
     }
-    if (response.status === 206) throw new KrakenError('upstream-failed', `origin ${this.address} answered 206 without a Content-Range`);
+    if (response.status === 206)
+      throw new KrakenError('upstream-failed', `origin ${this.address} answered 206 without a Content-Range`);
     const length = response.header('content-length');
     return { length: length === undefined ? undefined : Number(length), start: 0, stream: response.body };
   }
@@ -135,7 +161,12 @@ export class OriginClient {
   }
 
   /** Copy to the origins of another cluster. @returns `pending` while the origin fetches the blob itself */
-  async replicateToRemote(namespace: string, digest: Digest, remote: string, signal?: CancelSignal): Promise<'ready' | 'pending'> {
+  async replicateToRemote(
+    namespace: string,
+    digest: Digest,
+    remote: string,
+    signal?: CancelSignal,
+  ): Promise<'ready' | 'pending'> {
     return this.#accepted(`${blobPath(namespace, digest)}/remote/${remote}`, signal, TIMEOUT_MS.commit);
   }
 
@@ -149,7 +180,11 @@ export class OriginClient {
   }
 
   /** The answer as it is, whatever its status. @throws KrakenError `network-error` */
-  async metaInfoResponse(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ status: number; body: string }> {
+  async metaInfoResponse(
+    namespace: string,
+    digest: Digest,
+    signal?: CancelSignal,
+  ): Promise<{ status: number; body: string }> {
     const path = `/internal${blobPath(namespace, digest)}/metainfo`;
     try {
       const response = await this.#request(path, { accept: [200, 202], headersTimeoutMs: TIMEOUT_MS.stat, signal });
@@ -173,10 +208,19 @@ export class OriginClient {
 
   /** @param ttlMs rounded up to hours */
   async forceCleanup(ttlMs: number, signal?: CancelSignal): Promise<void> {
-    await this.#text(`/forcecleanup?ttl_hr=${Math.ceil(ttlMs / 3_600_000)}`, { method: 'POST', headersTimeoutMs: TIMEOUT_MS.cleanup, signal });
+    await this.#text(`/forcecleanup?ttl_hr=${Math.ceil(ttlMs / 3_600_000)}`, {
+      method: 'POST',
+      headersTimeoutMs: TIMEOUT_MS.cleanup,
+      signal,
+    });
   }
 
-  async #stat(namespace: string, digest: Digest, query: string, signal: CancelSignal | undefined): Promise<{ length: number } | undefined> {
+  async #stat(
+    namespace: string,
+    digest: Digest,
+    query: string,
+    signal: CancelSignal | undefined,
+  ): Promise<{ length: number } | undefined> {
     const path = `/internal${blobPath(namespace, digest)}${query}`;
     try {
       const response = await this.#request(path, { method: 'HEAD', headersTimeoutMs: TIMEOUT_MS.stat, signal });
@@ -188,7 +232,11 @@ export class OriginClient {
     }
   }
 
-  async #accepted(path: string, signal: CancelSignal | undefined, headersTimeoutMs: number = TIMEOUT_MS.default): Promise<'ready' | 'pending'> {
+  async #accepted(
+    path: string,
+    signal: CancelSignal | undefined,
+    headersTimeoutMs: number = TIMEOUT_MS.default,
+  ): Promise<'ready' | 'pending'> {
     const response = await this.#request(path, { method: 'POST', accept: [200, 202], headersTimeoutMs, signal });
     await response.discard();
     return response.status === 202 ? 'pending' : 'ready';
@@ -211,7 +259,7 @@ export class OriginClient {
     if (id === '') throw new KrakenError('upstream-failed', `origin ${this.address} gave no upload id`);
     const splitter = new ChunkSplitter(source.open());
     try {
-      for (let start = 0; start < source.length; ) {
+      for (let start = 0; start < source.length;) {
         const end = Math.min(start + this.#chunkBytes, source.length);
         const patched = await this.#unlessConflict(`${uploads}/${id}`, {
           method: 'PATCH',

@@ -7,7 +7,14 @@
  */
 import type { Digest, PeerContext, PeerInfo } from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
-import { silentLogger, type CancelSignal, type Logger, type OriginCluster, type OriginDirectory, type UploadSource } from '@kraken/core/ports';
+import {
+  silentLogger,
+  type CancelSignal,
+  type Logger,
+  type OriginCluster,
+  type OriginDirectory,
+  type UploadSource,
+} from '@kraken/core/ports';
 import { Backoff, PENDING_POLL_BACKOFF, Random, type BackoffConfig } from '@kraken/core/retry';
 import { createHash, randomInt } from 'node:crypto';
 import type { HostSource } from '../cluster/index.js';
@@ -57,7 +64,12 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     this.#random = options.random ?? new Random(randomInt(2 ** 32));
     this.#logger = options.logger ?? silentLogger;
     this.#poll = options.poll ?? PENDING_POLL_BACKOFF;
-    this.#locations = new LocationCache({ source: options.source, client: (address) => this.#client(address), clock: this.#clock, random: this.#random });
+    this.#locations = new LocationCache({
+      source: options.source,
+      client: (address) => this.#client(address),
+      clock: this.#clock,
+      random: this.#random,
+    });
   }
 
   /** One random owner of a random digest is ready. @throws KrakenError `not-ready` */
@@ -69,7 +81,9 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
       await this.#client(owner).checkReady(signal);
     } catch (error) {
       if (isKrakenError(error, 'not-ready') || isKrakenError(error, 'cancelled')) throw error;
-      throw new KrakenError('not-ready', `origins: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new KrakenError('not-ready', `origins: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -113,7 +127,9 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
       return open(start, resumes);
     };
     const stream =
-      range === undefined ? verifiedBytes(digest, blob, resume, length) : resumableBytes(blob, resume, { start: range.start, end: Math.min(range.end, length) });
+      range === undefined
+        ? verifiedBytes(digest, blob, resume, length)
+        : resumableBytes(blob, resume, { start: range.start, end: Math.min(range.end, length) });
     return { length, stream };
   }
 
@@ -132,7 +148,11 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     throw this.#unavailable(digest, last);
   }
 
-  async metaInfoResponse(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ status: number; body: string }> {
+  async metaInfoResponse(
+    namespace: string,
+    digest: Digest,
+    signal?: CancelSignal,
+  ): Promise<{ status: number; body: string }> {
     const owners = await this.#locations.owners(digest, signal);
     let best: { status: number; body: string } | undefined;
     let last: unknown;
@@ -154,9 +174,11 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     const contexts = await Promise.all(owners.map((owner) => this.#peerContext(owner, digest, signal)));
     const peers: PeerInfo[] = [];
     for (const context of contexts) {
-      if (context !== undefined) peers.push({ peerId: context.peerId, ip: context.ip, port: context.port, origin: true, complete: true });
+      if (context !== undefined)
+        peers.push({ peerId: context.peerId, ip: context.ip, port: context.port, origin: true, complete: true });
     }
-    if (peers.length === 0) throw this.#unavailable(digest, new KrakenError('origin-unavailable', 'no origin peers found'));
+    if (peers.length === 0)
+      throw this.#unavailable(digest, new KrakenError('origin-unavailable', 'no origin peers found'));
     return peers;
   }
 
@@ -178,7 +200,8 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
   /** Copy a blob to the origins of another cluster; waits while an origin fetches it first. @throws KrakenError `blob-unknown`, `origin-unavailable` */
   async replicateToRemote(namespace: string, digest: Digest, remote: string, signal?: CancelSignal): Promise<void> {
     await this.#polled(digest, signal, 0, async (client) => {
-      if ((await client.replicateToRemote(namespace, digest, remote, signal)) === 'pending') throw new KrakenError('blob-pending');
+      if ((await client.replicateToRemote(namespace, digest, remote, signal)) === 'pending')
+        throw new KrakenError('blob-pending');
     });
   }
 
@@ -200,7 +223,12 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
    * origin do the fetch.
    * @param first index of the owner to begin with
    */
-  async #polled<T>(digest: Digest, signal: CancelSignal | undefined, first: number, ask: (client: OriginClient) => Promise<T>): Promise<T> {
+  async #polled<T>(
+    digest: Digest,
+    signal: CancelSignal | undefined,
+    first: number,
+    ask: (client: OriginClient) => Promise<T>,
+  ): Promise<T> {
     const owners = await this.#locations.owners(digest, signal);
     const failures: string[] = [];
     let last: unknown;
@@ -234,7 +262,11 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     throw this.#unavailable(digest, last, `all origins unavailable: ${failures.join('; ')}`);
   }
 
-  async #peerContext(owner: string, digest: Digest, signal: CancelSignal | undefined): Promise<PeerContext | undefined> {
+  async #peerContext(
+    owner: string,
+    digest: Digest,
+    signal: CancelSignal | undefined,
+  ): Promise<PeerContext | undefined> {
     const cached = this.#peers.get(owner);
     const now = this.#clock.nowMs();
     if (cached !== undefined && now < cached.untilMs) return cached.context;

@@ -68,7 +68,10 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
     const sizeBytes = announcedSize(context);
     const namespace = 'namespace' in context.params ? requiredParam(context, 'namespace') : undefined;
     const session = { ...(sizeBytes === undefined ? {} : { sizeBytes }), isCopy: isCopy(context) };
-    const id = namespace === undefined ? await service.startTransfer(digest, session) : await service.startUpload(namespace, digest, session);
+    const id =
+      namespace === undefined
+        ? await service.startTransfer(digest, session)
+        : await service.startUpload(namespace, digest, session);
     sendEmpty(context, 200, { location: id });
   };
 
@@ -79,13 +82,21 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
     const range = parseContentRange(context.req.headers['content-range']);
     const expected = Math.max(0, range.end - range.start);
     const length = contentLength(context.req);
-    if (expected > CHUNK_MAX_BYTES) throw new KrakenError('body-too-large', `a chunk may have at most ${CHUNK_MAX_BYTES} bytes`);
+    if (expected > CHUNK_MAX_BYTES)
+      throw new KrakenError('body-too-large', `a chunk may have at most ${CHUNK_MAX_BYTES} bytes`);
     if (length !== undefined && length !== expected && range.end > range.start) {
       throw new KrakenError('size-invalid', `Content-Range says ${expected} bytes, Content-Length ${length}`);
     }
-    await service.writeChunk(namespace, digest, id, { start: range.start, end: Math.max(range.start, range.end) }, bodyBytes(context.req), {
-      isCopy: isCopy(context),
-    });
+    await service.writeChunk(
+      namespace,
+      digest,
+      id,
+      { start: range.start, end: Math.max(range.start, range.end) },
+      bodyBytes(context.req),
+      {
+        isCopy: isCopy(context),
+      },
+    );
     sendEmpty(context, 200);
   };
 
@@ -102,7 +113,8 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
     {
       method: 'GET',
       path: '/blobs/{digest}/locations',
-      handler: (context) => sendEmpty(context, 200, { 'origin-locations': service.locations(digestParam(context)).join(',') }),
+      handler: (context) =>
+        sendEmpty(context, 200, { 'origin-locations': service.locations(digestParam(context)).join(',') }),
     },
     { method: 'POST', path: `${blob}/uploads`, handler: start },
     { method: 'PATCH', path: `${blob}/uploads/{uid}`, handler: chunk },
@@ -171,7 +183,8 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
     {
       method: 'POST',
       path: `${blob}/prefetch`,
-      handler: async (context) => sendOutcome(context, await service.prefetch(requiredParam(context, 'namespace'), digestParam(context))),
+      handler: async (context) =>
+        sendOutcome(context, await service.prefetch(requiredParam(context, 'namespace'), digestParam(context))),
     },
     {
       method: 'POST',
@@ -180,7 +193,8 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
         const namespace = requiredParam(context, 'namespace');
         const digest = digestParam(context);
         const remote = requiredParam(context, 'remote');
-        if (options.allowRemote?.(remote) !== true) throw new KrakenError('forbidden', `${JSON.stringify(remote)} is not a configured remote cluster`);
+        if (options.allowRemote?.(remote) !== true)
+          throw new KrakenError('forbidden', `${JSON.stringify(remote)} is not a configured remote cluster`);
         sendOutcome(context, await service.replicateToRemote(namespace, digest, remote, context.signal));
       },
     },
@@ -193,7 +207,11 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
           sendEmpty(context, (await service.delete(digest)) ? 202 : 404);
         } catch (error) {
           if (!isKrakenError(error, 'blob-pinned')) throw error;
-          throw new KrakenError('blob-pinned', `cannot delete blob data for digest ${JSON.stringify(digest)}: file is persisted`, { cause: error });
+          throw new KrakenError(
+            'blob-pinned',
+            `cannot delete blob data for digest ${JSON.stringify(digest)}: file is persisted`,
+            { cause: error },
+          );
         }
       },
     },
@@ -205,14 +223,25 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
         const text = context.query.get('piece_length') ?? '';
         const pieceLength = parseGoInteger(text);
         if (pieceLength === undefined) {
-          throw new KrakenError('request-invalid', `invalid piece_length argument: strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+          throw new KrakenError(
+            'request-invalid',
+            `invalid piece_length argument: strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`,
+          );
         }
         await service.overwriteMetaInfo(digest, pieceLength);
         sendEmpty(context, 200);
       },
     },
-    { method: 'GET', path: '/internal/peercontext', handler: (context) => sendText(context, 200, `${peerContextToJson(options.peerContext)}\n`) },
-    { method: 'HEAD', path: '/internal/namespace/{namespace}/blobs/{digest}', handler: (context) => stat(service, context) },
+    {
+      method: 'GET',
+      path: '/internal/peercontext',
+      handler: (context) => sendText(context, 200, `${peerContextToJson(options.peerContext)}\n`),
+    },
+    {
+      method: 'HEAD',
+      path: '/internal/namespace/{namespace}/blobs/{digest}',
+      handler: (context) => stat(service, context),
+    },
     {
       method: 'GET',
       path: '/internal/namespace/{namespace}/blobs/{digest}/metainfo',
@@ -224,7 +253,11 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
       },
     },
     { method: 'POST', path: '/forcecleanup', handler: (context) => forceCleanup(service, context) },
-    { method: 'POST', path: '/forcecleanup/v2', handler: (context) => sendText(context, 501, 'migration to disk.Store not yet done') },
+    {
+      method: 'POST',
+      path: '/forcecleanup/v2',
+      handler: (context) => sendText(context, 501, 'migration to disk.Store not yet done'),
+    },
   ];
   if (reloadScheduler !== undefined) {
     routes.push({
@@ -244,7 +277,11 @@ async function stat(service: OriginService, context: RequestContext): Promise<vo
   const local = text === null || text === '' ? false : parseGoBool(text);
   if (local === undefined) {
     // Kraken answers 500 here and a test of its own pins that.
-    sendText(context, 500, `parse arg \`local\` as bool: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+    sendText(
+      context,
+      500,
+      `parse arg \`local\` as bool: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
     return;
   }
   const namespace = requiredParam(context, 'namespace');
@@ -261,12 +298,23 @@ async function forceCleanup(service: OriginService, context: RequestContext): Pr
   if (text === '') throw new KrakenError('request-invalid', 'query arg ttl_hr required');
   const hours = parseGoInteger(text);
   // A negative age would delete everything, which nobody means.
-  if (hours === undefined || hours < 0) throw new KrakenError('request-invalid', `invalid ttl_hr: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (hours === undefined || hours < 0)
+    throw new KrakenError(
+      'request-invalid',
+      `invalid ttl_hr: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
   const { deleted, errors } = await service.forceCleanup(hours * 3_600_000);
-  sendText(context, 200, `${JSON.stringify({ deleted: deleted.length === 0 ? null : deleted, errors: errors.length === 0 ? null : errors })}\n`);
+  sendText(
+    context,
+    200,
+    `${JSON.stringify({ deleted: deleted.length === 0 ? null : deleted, errors: errors.length === 0 ? null : errors })}\n`,
+  );
 }
 
-function sendOutcome(context: RequestContext, outcome: RefreshOutcome | Exclude<Found<unknown>, { kind: 'found' }>): void {
+function sendOutcome(
+  context: RequestContext,
+  outcome: RefreshOutcome | Exclude<Found<unknown>, { kind: 'found' }>,
+): void {
   if (outcome.kind === 'failed') throw new KrakenError(outcome.code, outcome.message);
   sendEmpty(context, refreshStatus(outcome));
 }

@@ -42,7 +42,8 @@ export function delayFromBody(body: string): number {
     const object = asObject(parseGoJson(body, { allowTrailing: true }), 'body');
     return delayMsOf(getInteger(object, 'delay'));
   } catch (error) {
-    if (isKrakenError(error)) throw new KrakenError('request-invalid', `decode body: ${error.message}`, { cause: error });
+    if (isKrakenError(error))
+      throw new KrakenError('request-invalid', `decode body: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -9,7 +9,15 @@
 import { digestHex, type Digest, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import { mayAcknowledge, DEFAULT_WRITE_BACK_STAGGER_MS, type RefreshOutcome } from '@kraken/core/origin';
-import { silentLogger, type BackendManager, type BlobStore, type Logger, type Metrics, type OpenedBlob, type OriginCluster } from '@kraken/core/ports';
+import {
+  silentLogger,
+  type BackendManager,
+  type BlobStore,
+  type Logger,
+  type Metrics,
+  type OpenedBlob,
+  type OriginCluster,
+} from '@kraken/core/ports';
 import type { RetrySchedule } from '@kraken/core/retry';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../retry/index.js';
@@ -65,7 +73,12 @@ export class OriginService {
   #scan: Promise<void> | undefined;
   #closed = false;
 
-  private constructor(options: OriginServiceOptions, lock: KeyedLock<Digest>, writeBack: WriteBack, replicator: Replicator) {
+  private constructor(
+    options: OriginServiceOptions,
+    lock: KeyedLock<Digest>,
+    writeBack: WriteBack,
+    replicator: Replicator,
+  ) {
     this.#options = options;
     this.#store = options.store;
     this.#clock = options.clock ?? systemClock;
@@ -87,7 +100,12 @@ export class OriginService {
   static async open(options: OriginServiceOptions): Promise<OriginService> {
     const lock = new KeyedLock<Digest>();
     const { stateDirectory } = options;
-    const writeBack = await WriteBack.open({ ...options, backends: options.backends, lock, path: join(stateDirectory, 'writeback.journal') });
+    const writeBack = await WriteBack.open({
+      ...options,
+      backends: options.backends,
+      lock,
+      path: join(stateDirectory, 'writeback.journal'),
+    });
     try {
       const replicator = await Replicator.open({
         ...options,
@@ -138,7 +156,11 @@ export class OriginService {
    * @returns the session id
    * @throws KrakenError `blob-exists`, `backend-no-match`, `too-many-uploads`, `disk-full`, `origin-unavailable`
    */
-  async startUpload(namespace: string, digest: Digest, options: { sizeBytes?: number; isCopy?: boolean } = {}): Promise<string> {
+  async startUpload(
+    namespace: string,
+    digest: Digest,
+    options: { sizeBytes?: number; isCopy?: boolean } = {},
+  ): Promise<string> {
     this.#writeBack.checkNamespace(namespace);
     await this.#refuseExisting(namespace, digest, options.isCopy ?? false);
     return this.#createSession(digest, options.sizeBytes);
@@ -219,7 +241,11 @@ export class OriginService {
   /** Fetch from storage; what the swarm asks when a peer wants a blob that is not here. @throws KrakenError `backend-no-match`, `body-too-large` */
   refresh(namespace: string, digest: Digest, options: { share?: boolean } = {}): Promise<RefreshOutcome> {
     const share = options.share ?? true;
-    return this.#refresher.refresh(namespace, digest, share ? { afterwards: () => this.#replicator.share(namespace, digest) } : {});
+    return this.#refresher.refresh(
+      namespace,
+      digest,
+      share ? { afterwards: () => this.#replicator.share(namespace, digest) } : {},
+    );
   }
 
   /** Metainfo of a blob; of one that is here without it, it is made. @throws KrakenError `backend-no-match`, `body-too-large` */
@@ -252,19 +278,26 @@ export class OriginService {
   delete(digest: Digest): Promise<boolean> {
     return this.#lock.run(digest, async () => {
       // Without storage every blob is pinned against eviction; an operator's delete is meant.
-      if (this.#options.backends === undefined && (await this.#store.stat(digest)) !== undefined) await this.#store.setPinned(digest, false);
+      if (this.#options.backends === undefined && (await this.#store.stat(digest)) !== undefined)
+        await this.#store.setPinned(digest, false);
       return this.#store.delete(digest);
     });
   }
 
   /** Replace the metainfo of a blob that is here. @throws KrakenError `blob-unknown`, `metainfo-invalid` */
   async overwriteMetaInfo(digest: Digest, pieceLength: number): Promise<void> {
-    if ((await this.#store.stat(digest)) === undefined) throw new KrakenError('blob-unknown', `${digest} is not on this origin`);
+    if ((await this.#store.stat(digest)) === undefined)
+      throw new KrakenError('blob-unknown', `${digest} is not on this origin`);
     await this.#store.generateMetaInfo(digest, pieceLength);
   }
 
   /** Copy a blob to the origins of another cluster. `ready`: done. @throws what the remote cluster said; `unsupported` */
-  async replicateToRemote(namespace: string, digest: Digest, remote: string, signal?: AbortSignal): Promise<RefreshOutcome> {
+  async replicateToRemote(
+    namespace: string,
+    digest: Digest,
+    remote: string,
+    signal?: AbortSignal,
+  ): Promise<RefreshOutcome> {
     const { remoteCluster } = this.#options;
     if (remoteCluster === undefined) throw new KrakenError('unsupported', 'this origin knows no remote clusters');
     const source = await uploadSourceOf(this.#store, digest);
@@ -357,11 +390,17 @@ export class OriginService {
   }
 
   async #makeMetaInfo(digest: Digest, length: number): Promise<MetaInfo> {
-    return (await this.#store.metaInfo(digest)) ?? this.#store.generateMetaInfo(digest, this.#options.pieceLengthFor(length));
+    return (
+      (await this.#store.metaInfo(digest)) ?? this.#store.generateMetaInfo(digest, this.#options.pieceLengthFor(length))
+    );
   }
 
   /** @throws KrakenError `origin-unavailable` when the loss of this machine would lose the blob */
-  async #promise(digest: Digest, { copies, needed }: { copies: number; needed: number }, recorded: boolean): Promise<void> {
+  async #promise(
+    digest: Digest,
+    { copies, needed }: { copies: number; needed: number },
+    recorded: boolean,
+  ): Promise<void> {
     if (mayAcknowledge({ copies, needed, writtenBack: false })) return;
     let cause: unknown;
     try {
@@ -371,7 +410,11 @@ export class OriginService {
     }
     const writtenBack = recorded && cause === undefined && !this.#writeBack.isPending(digest);
     if (mayAcknowledge({ copies, needed, writtenBack })) return;
-    throw new KrakenError('origin-unavailable', `${digest} exists on ${copies} of ${needed} origins and is not in storage yet`, { cause });
+    throw new KrakenError(
+      'origin-unavailable',
+      `${digest} exists on ${copies} of ${needed} origins and is not in storage yet`,
+      { cause },
+    );
   }
 
   async #fetch<T>(namespace: string, digest: Digest, again: () => Promise<Found<T>>): Promise<Found<T>> {
@@ -385,7 +428,12 @@ export class OriginService {
     try {
       for await (const digest of this.#store.list()) {
         if (this.#closed) return;
-        if (!this.#writeBack.isPending(digest) && (await this.#store.isPinned(digest)) && !this.#writeBack.isPending(digest)) orphans++;
+        if (
+          !this.#writeBack.isPending(digest) &&
+          (await this.#store.isPinned(digest)) &&
+          !this.#writeBack.isPending(digest)
+        )
+          orphans++;
       }
     } catch (error) {
       this.#logger.warn({ err: error }, 'scan for pinned blobs failed');

@@ -9,7 +9,15 @@
 import { digestHex, type Digest } from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError, type ErrorCode } from '@kraken/core/errors';
 import type { RefreshOutcome } from '@kraken/core/origin';
-import { silentLogger, silentMetrics, type BackendManager, type BlobStore, type Logger, type Metrics, type StorageBackend } from '@kraken/core/ports';
+import {
+  silentLogger,
+  silentMetrics,
+  type BackendManager,
+  type BlobStore,
+  type Logger,
+  type Metrics,
+  type StorageBackend,
+} from '@kraken/core/ports';
 import { LRUCache } from 'lru-cache';
 import { systemClock, type Clock } from '../retry/index.js';
 
@@ -26,7 +34,13 @@ export interface RefreshLimits {
   readonly notFoundTtlMs: number;
 }
 
-export const DEFAULT_REFRESH_LIMITS: RefreshLimits = { workers: 100, waiting: 10_000, sizeLimitBytes: 0, errorTtlMs: 15_000, notFoundTtlMs: 1000 };
+export const DEFAULT_REFRESH_LIMITS: RefreshLimits = {
+  workers: 100,
+  waiting: 10_000,
+  sizeLimitBytes: 0,
+  errorTtlMs: 15_000,
+  notFoundTtlMs: 1000,
+};
 
 export interface RefresherOptions {
   readonly store: BlobStore;
@@ -78,7 +92,8 @@ export class Refresher {
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const remembered = this.#remembered.get(key);
-    if (remembered !== undefined && this.#clock.nowMs() < remembered.untilMs) return Promise.resolve(remembered.outcome);
+    if (remembered !== undefined && this.#clock.nowMs() < remembered.untilMs)
+      return Promise.resolve(remembered.outcome);
     const { backends } = this.#options;
     if (backends === undefined) return Promise.resolve({ kind: 'not-found' });
     const asked = this.#ask(key, backends, namespace, digest, request);
@@ -102,7 +117,13 @@ export class Refresher {
     await Promise.allSettled(this.#running);
   }
 
-  async #ask(key: string, backends: BackendManager, namespace: string, digest: Digest, request: RefreshRequest): Promise<RefreshOutcome> {
+  async #ask(
+    key: string,
+    backends: BackendManager,
+    namespace: string,
+    digest: Digest,
+    request: RefreshRequest,
+  ): Promise<RefreshOutcome> {
     // The caller enters this promise into `#pending` first, so that no failure leaves it there.
     await Promise.resolve();
     try {
@@ -134,7 +155,13 @@ export class Refresher {
     }
   }
 
-  async #fetch(key: string, backend: StorageBackend, namespace: string, digest: Digest, request: RefreshRequest): Promise<void> {
+  async #fetch(
+    key: string,
+    backend: StorageBackend,
+    namespace: string,
+    digest: Digest,
+    request: RefreshRequest,
+  ): Promise<void> {
     const { store } = this.#options;
     const startedMs = this.#clock.nowMs();
     let session: string | undefined;

@@ -8,7 +8,14 @@ import type { RetrySchedule } from '@kraken/core/retry';
 import { tryParseDigest, type Digest } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { copiesNeeded, replicaPlan } from '@kraken/core/origin';
-import { silentLogger, silentMetrics, type BlobStore, type Logger, type Metrics, type UploadSource } from '@kraken/core/ports';
+import {
+  silentLogger,
+  silentMetrics,
+  type BlobStore,
+  type Logger,
+  type Metrics,
+  type UploadSource,
+} from '@kraken/core/ports';
 import { TaskQueue, type Clock, type TaskPayload, type TaskView } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
 
@@ -29,7 +36,13 @@ export interface OriginPeer {
   /** Copy without write-back. */
   transfer(digest: Digest, source: UploadSource, signal?: AbortSignal): Promise<void>;
   /** Copy with a write-back task that waits `delayMs`. */
-  duplicateUpload(namespace: string, digest: Digest, source: UploadSource, delayMs: number, signal?: AbortSignal): Promise<void>;
+  duplicateUpload(
+    namespace: string,
+    digest: Digest,
+    source: UploadSource,
+    delayMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
 }
 
 interface ReplicatePayload extends TaskPayload {

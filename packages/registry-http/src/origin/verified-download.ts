@@ -47,7 +47,8 @@ export async function* resumableBytes(
     try {
       // A server that ignores ranges begins at 0: what is already delivered is skipped.
       let skip = position - source.start;
-      if (skip < 0) throw new KrakenError('upstream-failed', `asked for bytes from ${position}, got bytes from ${source.start}`);
+      if (skip < 0)
+        throw new KrakenError('upstream-failed', `asked for bytes from ${position}, got bytes from ${source.start}`);
       for await (const chunk of source.stream) {
         if (skip >= chunk.length) {
           skip -= chunk.length;

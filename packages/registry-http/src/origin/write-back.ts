@@ -9,7 +9,15 @@
 import type { Digest } from '@kraken/core/content';
 import { digestHex, tryParseDigest } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
-import { silentLogger, silentMetrics, type BackendManager, type BlobStore, type Logger, type Metrics, type StorageBackend } from '@kraken/core/ports';
+import {
+  silentLogger,
+  silentMetrics,
+  type BackendManager,
+  type BlobStore,
+  type Logger,
+  type Metrics,
+  type StorageBackend,
+} from '@kraken/core/ports';
 import type { RetrySchedule } from '@kraken/core/retry';
 import type { Clock } from '../retry/index.js';
 import { TaskQueue, type TaskPayload, type TaskView } from '../retry/index.js';
@@ -107,8 +115,10 @@ export class WriteBack {
    */
   async prepare(namespace: string, digest: Digest, delayMs: number): Promise<PreparedWriteBack> {
     const backend = this.#backends?.forNamespace(namespace);
-    if (backend?.can.upload === false) return { pin: false, recorded: false, published: () => undefined, withdraw: () => Promise.resolve() };
-    if (backend === undefined) return { pin: true, recorded: false, published: () => undefined, withdraw: () => Promise.resolve() };
+    if (backend?.can.upload === false)
+      return { pin: false, recorded: false, published: () => undefined, withdraw: () => Promise.resolve() };
+    if (backend === undefined)
+      return { pin: true, recorded: false, published: () => undefined, withdraw: () => Promise.resolve() };
     const key = taskKey(namespace, digest);
     const added = await this.#queue.add(key, { namespace, digest }, { delayMs, held: true });
     this.#track(digest, key);
@@ -174,7 +184,10 @@ export class WriteBack {
     }
     // The blob stays pinned: it may be the only copy. An operator who gives the namespace a backend retries by uploading.
     this.#logger.error({ namespace }, 'no storage takes the blobs of this namespace any more; they stay pinned');
-    throw new KrakenError('storage-unavailable', `no storage backend takes uploads of namespace ${JSON.stringify(namespace)}`);
+    throw new KrakenError(
+      'storage-unavailable',
+      `no storage backend takes uploads of namespace ${JSON.stringify(namespace)}`,
+    );
   }
 
   #track(digest: Digest, key: string): void {
@@ -213,7 +226,13 @@ function decodePayload(payload: TaskPayload): WriteBackPayload | undefined {
 }
 
 /** There, and as long as it should be: a truncated object of an earlier attempt is written again. Any failure means: upload. */
-async function isStored(backend: StorageBackend, namespace: string, digest: Digest, length: number, signal: AbortSignal): Promise<boolean> {
+async function isStored(
+  backend: StorageBackend,
+  namespace: string,
+  digest: Digest,
+  length: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     const stat = await backend.stat(namespace, digestHex(digest), signal);
     return stat.length === length;

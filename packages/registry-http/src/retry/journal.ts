@@ -174,7 +174,8 @@ export class Journal {
 
 function encodeLine(record: JournalRecord): string {
   const json = JSON.stringify(record);
-  if (json.length > RECORD_MAX_BYTES) throw new RangeError(`journal record expected at most ${RECORD_MAX_BYTES} characters, got ${json.length}`);
+  if (json.length > RECORD_MAX_BYTES)
+    throw new RangeError(`journal record expected at most ${RECORD_MAX_BYTES} characters, got ${json.length}`);
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
 }
 

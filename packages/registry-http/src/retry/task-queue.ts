@@ -117,7 +117,8 @@ export class TaskQueue<T extends TaskPayload> {
     for (const record of records) queue.#replay(record);
     queue.#restore();
     queue.#journalRecords = records.length;
-    if (damaged > 0) queue.#logger.error({ queue: options.name, path: options.path, damaged }, 'retry journal has damaged records');
+    if (damaged > 0)
+      queue.#logger.error({ queue: options.name, path: options.path, damaged }, 'retry journal has damaged records');
     if (damaged > 0 || records.length > 2 * queue.#tasks.size) await queue.#compact();
     return queue;
   }
@@ -251,7 +252,10 @@ export class TaskQueue<T extends TaskPayload> {
       return;
     }
     if (op !== 'put') return;
-    const payload = typeof record.payload === 'object' && record.payload !== null ? this.#options.decode(record.payload as TaskPayload) : undefined;
+    const payload =
+      typeof record.payload === 'object' && record.payload !== null
+        ? this.#options.decode(record.payload as TaskPayload)
+        : undefined;
     if (payload === undefined) {
       this.#logger.warn({ queue: this.#options.name, key }, 'retry task with an unknown payload dropped');
       return;
@@ -276,7 +280,10 @@ export class TaskQueue<T extends TaskPayload> {
   #restore(): void {
     const now = this.#clock.nowMs();
     for (const task of this.#tasks.values()) {
-      task.dueAtMs = this.#schedule.restored({ attempts: task.failures, nextAttemptAtMs: task.dueAtMs }, now).nextAttemptAtMs;
+      task.dueAtMs = this.#schedule.restored(
+        { attempts: task.failures, nextAttemptAtMs: task.dueAtMs },
+        now,
+      ).nextAttemptAtMs;
     }
   }
 
@@ -366,9 +373,18 @@ export class TaskQueue<T extends TaskPayload> {
       task.dueAtMs = type === 'give-up' ? Number.MAX_SAFE_INTEGER : state.nextAttemptAtMs;
       task.lastError = error instanceof Error ? error.message : String(error);
       this.#metrics.count('kraken_retry_failures_total', 1, labels);
-      this.#logger.warn({ ...labels, key: task.key, failures: task.failures, dueAtMs: task.dueAtMs, err: error }, 'retry task failed');
+      this.#logger.warn(
+        { ...labels, key: task.key, failures: task.failures, dueAtMs: task.dueAtMs, err: error },
+        'retry task failed',
+      );
       // The count of failures is a hint: losing it in a crash only retries sooner.
-      this.#append({ op: 'fail', key: task.key, failures: task.failures, due: task.dueAtMs, error: task.lastError.slice(0, 1000) }).catch((cause: unknown) => {
+      this.#append({
+        op: 'fail',
+        key: task.key,
+        failures: task.failures,
+        due: task.dueAtMs,
+        error: task.lastError.slice(0, 1000),
+      }).catch((cause: unknown) => {
         this.#logger.error({ ...labels, err: cause }, 'retry journal cannot be written');
       });
       throw asKrakenError(error, 'internal');
@@ -396,7 +412,12 @@ export class TaskQueue<T extends TaskPayload> {
       return;
     }
     const journal = this.#journal;
-    if (journal !== undefined && journal.sizeBytes > COMPACT_MIN_BYTES && this.#journalRecords > 2 * this.#tasks.size + 1) await this.#compact();
+    if (
+      journal !== undefined &&
+      journal.sizeBytes > COMPACT_MIN_BYTES &&
+      this.#journalRecords > 2 * this.#tasks.size + 1
+    )
+      await this.#compact();
   }
 
   #gauge(): void {
