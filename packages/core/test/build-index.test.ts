@@ -98,7 +98,7 @@ test('tag types: Go’s configurations and choices', (t) => {
         t.throws(() => createTagTypes(rules)),
         'config-invalid',
       ),
-      String(config),
+      JSON.stringify(config),
     );
   }
   const resolved = cases.filter(({ kind }) => kind === 'tag_types_resolve');

@@ -216,6 +216,16 @@ test('an index needs its manifests, their configs and layers; what is missing is
   t.true(isKrakenError(await t.throwsAsync(host.client.putOnly('lab/multi:4', text)), 'manifest-invalid'));
 });
 
+test('an upload folder that contains the cache is refused before it is emptied', async (t) => {
+  const folder = await tempFolder(t);
+  await writeFile(join(folder, 'kept'), '');
+  for (const cacheDirectory of [folder, join(folder, 'cache')]) {
+    const error = await t.throwsAsync(TagStore.open({ cacheDirectory, uploadDirectory: folder }));
+    t.true(isKrakenError(error, 'config-invalid'));
+  }
+  t.deepEqual(await readdir(folder), ['kept']);
+});
+
 test('names that would leave their folder are refused, in every spelling', async (t) => {
   const origins = await startCluster(t, { size: 1 });
   const host = await startHost(t, { backend: new MemoryBackend(), origins });

@@ -263,6 +263,32 @@ test('never more than the workers run, and close waits for them', async (t) => {
   await left.close();
 });
 
+test('close gives up on a task that ignores its abort; the task stays on disk', async (t) => {
+  const path = join(await folder(t), 'q');
+  const clock = new ManualClock();
+  let aborted = false;
+  const queue = await TaskQueue.open(
+    options(path, {
+      clock,
+      execute: (_task, signal) => {
+        signal.addEventListener('abort', () => (aborted = true));
+        return new Promise<void>(() => undefined);
+      },
+    }),
+  );
+  queue.start();
+  await queue.add('stuck', { n: 1 });
+  await until(() => queue.get('stuck')?.running === true);
+  const closed = queue.close(500);
+  clock.advance(500);
+  t.true(aborted);
+  clock.advance(1000);
+  await closed;
+  const again = await TaskQueue.open(options(path));
+  t.is(again.size, 1);
+  await again.close();
+});
+
 test('the file is compacted when most of it is garbage', async (t) => {
   const path = join(await folder(t), 'q');
   const queue = await TaskQueue.open(options(path));

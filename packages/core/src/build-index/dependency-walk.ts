@@ -18,8 +18,8 @@ export interface ManifestLinks {
 
 /** Manifests that one tag may pull in. A guess: the largest public images have some 40. */
 const MANIFESTS_MAX = 1000;
-/** Digests in all. */
-const DEPENDENCIES_MAX = 100_000;
+/** Digests in all; a replication task lists them in one journal record. */
+const DEPENDENCIES_MAX = 10_000;
 /** An index of indexes of manifests is legal; deeper than this is an attack. */
 const DEPTH_MAX = 8;
 

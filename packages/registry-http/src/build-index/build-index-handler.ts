@@ -40,8 +40,8 @@ export const PUT_AT_HEADER = 'kraken-put-at';
 
 const LIST_PATH = '/list/';
 
-/** Dependencies of one tag: 100,000 digests of 74 bytes and some. */
-const BODY_MAX_BYTES = 8 * 1024 * 1024;
+/** Dependencies of one tag: 10,000 digests of 74 bytes. */
+const BODY_MAX_BYTES = 768 * 1024;
 
 export interface BuildIndexHandlerOptions {
   readonly service: TagService;

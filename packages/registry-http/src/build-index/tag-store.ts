@@ -9,7 +9,7 @@ import { asKrakenError, KrakenError } from '@kraken/core/errors';
 import { parseTagName, type TagName } from '@kraken/core/build-index';
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 const DATA = 'data';
 const PERSIST = '_persist';
@@ -38,8 +38,14 @@ export class TagStore {
     this.#uploads = config.uploadDirectory;
   }
 
-  /** @throws KrakenError `io-error` */
+  /** @throws KrakenError `config-invalid` when emptying the upload folder would empty the cache, `io-error` */
   static async open(config: TagStoreConfig): Promise<TagStore> {
+    if (!relative(config.uploadDirectory, config.cacheDirectory).startsWith('..')) {
+      throw new KrakenError(
+        'config-invalid',
+        `the tag cache ${config.cacheDirectory} must not lie in the upload folder ${config.uploadDirectory}`,
+      );
+    }
     try {
       await rm(config.uploadDirectory, { recursive: true, force: true });
       await mkdir(config.uploadDirectory, { recursive: true });

@@ -41,7 +41,7 @@ export interface OriginHandlerOptions {
   readonly peerContext: PeerContext;
   /** `PATCH /x/config/scheduler`: the JSON text. Absent: the route does not exist. */
   readonly reloadScheduler?: (json: string) => Promise<void>;
-  /** May blobs be copied to the origins at `host:port`? Default: nowhere. */
+  /** May blobs be copied to the origins at `host:port`? Default: anywhere, as in Kraken; the access policy is the guard then. */
   readonly allowRemote?: (hostPort: string) => boolean;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
@@ -106,7 +106,12 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
       method: 'GET',
       path: '/readiness',
       async handler(context) {
-        await service.checkReady(context.signal);
+        try {
+          await service.checkReady(context.signal);
+        } catch (error) {
+          const why = error instanceof Error ? error.message : String(error);
+          throw new KrakenError('not-ready', `not ready to serve traffic: ${why}`, { cause: error });
+        }
         sendText(context, 200, 'OK\n');
       },
     },
@@ -193,7 +198,7 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
         const namespace = requiredParam(context, 'namespace');
         const digest = digestParam(context);
         const remote = requiredParam(context, 'remote');
-        if (options.allowRemote?.(remote) !== true)
+        if (options.allowRemote?.(remote) === false)
           throw new KrakenError('forbidden', `${JSON.stringify(remote)} is not a configured remote cluster`);
         sendOutcome(context, await service.replicateToRemote(namespace, digest, remote, context.signal));
       },

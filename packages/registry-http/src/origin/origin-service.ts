@@ -70,6 +70,7 @@ export class OriginService {
   readonly #replicator: Replicator;
   readonly #refresher: Refresher;
   readonly #sessions = new UploadSessions();
+  readonly #making = new Map<Digest, Promise<MetaInfo>>();
   #scan: Promise<void> | undefined;
   #closed = false;
 
@@ -91,7 +92,7 @@ export class OriginService {
       backends: options.backends,
       limits: options.refresh ?? {},
       finish: async (digest, length) => {
-        await this.#store.generateMetaInfo(digest, options.pieceLengthFor(length));
+        await this.#makeMetaInfo(digest, length);
       },
     });
   }
@@ -318,7 +319,7 @@ export class OriginService {
       if (!expired && ring.owners(digest).includes(ring.self)) continue;
       try {
         await this.#writeBack.runNow(digest);
-        if (await this.#store.delete(digest)) deleted.push(digestHex(digest));
+        if (await this.#lock.run(digest, () => this.#store.delete(digest))) deleted.push(digestHex(digest));
       } catch (error) {
         errors.push(`${digestHex(digest)}: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -389,7 +390,17 @@ export class OriginService {
     return prepared.recorded;
   }
 
-  async #makeMetaInfo(digest: Digest, length: number): Promise<MetaInfo> {
+  /** Once for all who ask at the same time: it reads the whole blob. */
+  #makeMetaInfo(digest: Digest, length: number): Promise<MetaInfo> {
+    let making = this.#making.get(digest);
+    if (making === undefined) {
+      making = this.#readOrMakeMetaInfo(digest, length).finally(() => this.#making.delete(digest));
+      this.#making.set(digest, making);
+    }
+    return making;
+  }
+
+  async #readOrMakeMetaInfo(digest: Digest, length: number): Promise<MetaInfo> {
     return (
       (await this.#store.metaInfo(digest)) ?? this.#store.generateMetaInfo(digest, this.#options.pieceLengthFor(length))
     );

@@ -11,7 +11,7 @@ import { silentLogger, silentMetrics, type Logger, type Metrics } from '@kraken/
 
 import { Random, RetrySchedule } from '@kraken/core/retry';
 import { randomInt } from 'node:crypto';
-import { systemClock, type CancelTimer, type Clock } from './clock.js';
+import { sleep, systemClock, type CancelTimer, type Clock } from './clock.js';
 import { DueHeap } from './due-heap.js';
 import { Journal, type JournalRecord } from './journal.js';
 
@@ -75,6 +75,8 @@ interface Task<T extends TaskPayload> {
   stored: Promise<void>;
 }
 
+/** How long an aborted task may take to stop. */
+const ABORT_GRACE_MS = 1000;
 /** Below this size a journal is never compacted. */
 const COMPACT_MIN_BYTES = 64 * 1024;
 
@@ -232,7 +234,10 @@ export class TaskQueue<T extends TaskPayload> {
     const cancel = this.#clock.after(graceMs, () => {
       this.#abort.abort(new KrakenError('shutting-down'));
     });
-    await Promise.allSettled(running);
+    const stopped = Promise.allSettled(running);
+    // An executor that ignores the abort must not keep the process: its task is still on disk.
+    const tooLong = sleep(this.#clock, graceMs + ABORT_GRACE_MS);
+    await Promise.race([stopped, tooLong]);
     cancel();
     await this.#journal?.close();
   }
