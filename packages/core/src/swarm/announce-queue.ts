@@ -87,7 +87,8 @@ export class AnnounceQueue {
     let waitMs = entry.intervalMs;
     if (entry.complete) waitMs = SEED_INTERVAL_MS;
     else if (need === 'full') waitMs = Math.min(4 * waitMs, Math.max(waitMs, config.announceIntervalMaxMs));
-    else if (need === 'more') waitMs = Math.min(waitMs, config.announceAgainMs * 2 ** Math.min(entry.shortAnswers++, 30));
+    else if (need === 'more')
+      waitMs = Math.min(waitMs, config.announceAgainMs * 2 ** Math.min(entry.shortAnswers++, 30));
     this.#setAfter(entry, waitMs);
   }
 

@@ -47,7 +47,8 @@ export class Candidates implements PieceQuestion {
     if (mask === 0) return 0;
     if (this.#without !== undefined) mask &= ~(this.#without.words[w] as number);
     if (this.#avoid.size > 0) {
-      for (const [piece, until] of this.#avoid) if (piece >>> 5 === w && until > this.#now) mask &= ~(1 << (piece & 31));
+      for (const [piece, until] of this.#avoid)
+        if (piece >>> 5 === w && until > this.#now) mask &= ~(1 << (piece & 31));
     }
     return mask >>> 0;
   }

@@ -128,7 +128,11 @@ export class Connections {
     if (connection.phase === 'dialling') {
       this.#unlink(connection);
       // The peer read our handshake and hung up: most likely it is full. No reason travels on this wire.
-      this.penalise(connection.torrent.digest, connection.peer, failure.code === 'too-many-connections' ? 'pause' : 'failure');
+      this.penalise(
+        connection.torrent.digest,
+        connection.peer,
+        failure.code === 'too-many-connections' ? 'pause' : 'failure',
+      );
     }
     connection.phase = 'closing';
     this.#byConn.delete(conn);

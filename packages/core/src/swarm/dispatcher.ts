@@ -10,6 +10,7 @@ import { Candidates } from './candidates.js';
 import type { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
 import type { PieceVerdict } from './events.js';
+import { OriginSparing, type Sparing } from './origin-sparing.js';
 import { OwnPieces } from './own-pieces.js';
 import { PeerPieces } from './peer-pieces.js';
 import { PieceRequests } from './piece-requests.js';
@@ -23,6 +24,8 @@ const PAYLOAD_TIMEOUTS = 4;
 const PAYLOAD_MIN_MS = 60_000;
 /** Payloads that nobody asked for before the connection is closed. Guess. */
 const UNSOLICITED_MAX = 16;
+/** Draws of the policy until a piece of our own share comes. Guess: with ten neighbours, 16 draws miss once in five times. */
+const SHARE_DRAWS = 16;
 
 export class Dispatcher {
   readonly metainfo: MetaInfo;
@@ -36,6 +39,7 @@ export class Dispatcher {
   readonly #torrent: Torrent;
   readonly #attached = new Map<number, Connection>();
   readonly #candidates: Candidates;
+  readonly #sparing: OriginSparing;
   #stopped = false;
 
   constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield) {
@@ -45,6 +49,7 @@ export class Dispatcher {
     this.own = new OwnPieces(have);
     this.peers = new PeerPieces(have);
     this.#candidates = new Candidates(this.own.open, this.peers.rarity, context.random);
+    this.#sparing = new OriginSparing(context.config.peerId);
     this.lastStoredAt = context.now;
   }
 
@@ -61,6 +66,7 @@ export class Dispatcher {
   attach(connection: Connection, bits: Bitfield): void {
     this.peers.add(connection.conn, bits, connection.origin);
     this.#attached.set(connection.conn, connection);
+    this.#sparing.attach(connection);
     const { snapshot } = connection;
     connection.snapshot = undefined;
     if (snapshot !== undefined && snapshot.count < this.own.have.count) this.#catchUp(connection, snapshot);
@@ -71,6 +77,7 @@ export class Dispatcher {
   detach(connection: Connection): void {
     this.#attached.delete(connection.conn);
     this.peers.remove(connection.conn);
+    this.#sparing.detach(connection);
     for (const piece of this.requests.drop(connection.conn)) this.#release(piece);
     this.fillAll();
   }
@@ -86,15 +93,15 @@ export class Dispatcher {
     if (this.#stopped || this.own.wantedMissing === 0 || connection.phase !== 'active') return;
     const bits = this.peers.bits(connection.conn);
     if (bits === undefined) return;
-    const spared = this.#isSpared(connection);
+    const sparing = this.#sparingOf(connection);
     for (let quota = this.#quota(connection); quota > 0; quota--) {
-      const piece = this.#pick(connection, bits, spared);
+      const piece = this.#pick(connection, bits, sparing);
       if (piece < 0) break;
       this.#request(connection, piece);
     }
-    if (spared && this.requests.inFlight(connection.conn) === 0) {
-      const { now, config, timers } = this.#context;
-      timers.setBy(connection.timer, Math.max(now, connection.idleSince + config.originIdleMs));
+    if (sparing !== 'nothing' && this.requests.inFlight(connection.conn) === 0) {
+      const { config, timers } = this.#context;
+      timers.setBy(connection.timer, this.#sparing.until(connection, sparing, config));
     }
   }
 
@@ -121,7 +128,11 @@ export class Dispatcher {
     const { conn, peer } = connection;
     const exact = pieceLengthAt(this.metainfo, piece);
     if (piece < 0 || piece >= this.own.have.length || offset !== 0 || length !== exact) {
-      observe({ kind: 'peer-misbehaved', peer, says: `payload of piece ${piece}: offset ${offset}, length ${length}, expected 0 and ${exact}` });
+      observe({
+        kind: 'peer-misbehaved',
+        peer,
+        says: `payload of piece ${piece}: offset ${offset}, length ${length}, expected 0 and ${exact}`,
+      });
       return connections.close(connection, 'protocol-error');
     }
     const expected = this.requests.expects(conn, piece);
@@ -208,11 +219,17 @@ export class Dispatcher {
     return limit - this.requests.inFlight(connection.conn);
   }
 
-  /** True for an origin that must not be asked for what agents can give. */
-  #isSpared(connection: Connection): boolean {
+  #sparingOf(connection: Connection): Sparing {
     const { config, now } = this.#context;
-    if (!config.originSparing || !connection.origin) return false;
-    return this.requests.inFlight(connection.conn) > 0 || now - connection.idleSince < config.originIdleMs;
+    return this.#sparing.of(connection, this.requests.inFlight(connection.conn), now, config);
+  }
+
+  /** False when the peer is an origin that is spared this piece. */
+  #mayAsk(connection: Connection, piece: number): boolean {
+    const sparing = this.#sparingOf(connection);
+    if (sparing === 'nothing' || this.#isEndgame()) return true;
+    if (this.peers.hasCompleteAgent || this.peers.partialHeld.has(piece)) return false;
+    return sparing === 'held' || this.#sparing.isMine(piece);
   }
 
   #isEndgame(): boolean {
@@ -221,20 +238,32 @@ export class Dispatcher {
   }
 
   /** The next piece to ask of the peer, or -1. */
-  #pick(connection: Connection, bits: Bitfield, spared: boolean): number {
-    const { random, config, now, choose } = this.#context;
+  #pick(connection: Connection, bits: Bitfield, sparing: Sparing): number {
+    const { random, config, now } = this.#context;
     const endgame = this.#isEndgame();
-    const sparing = spared && !endgame;
-    if (sparing && this.peers.hasCompleteAgent) return -1;
-    const without = sparing ? this.peers.partialHeld : undefined;
+    const spares = sparing !== 'nothing' && !endgame;
+    if (spares && this.peers.hasCompleteAgent) return -1;
+    const without = spares ? this.peers.partialHeld : undefined;
     const question = this.#candidates.ask(bits, without, connection.avoid, now);
+    const share = spares && sparing === 'all-but-share' ? this.#sparing : undefined;
     if (this.readers.size > 0 && random.unit() < config.readerShare) {
-      const piece = this.readers.choose(question, this.own.have, random);
+      const piece = this.readers.choose(question, this.own.have, random, share);
       if (piece >= 0) return piece;
     }
-    const piece = choose(question);
-    if (question.isCandidate(piece)) return piece;
-    return endgame && !spared ? this.#pickCopy(connection, bits) : -1;
+    const piece = this.#choose(question, share);
+    if (piece >= 0) return piece;
+    return endgame && sparing === 'nothing' ? this.#pickCopy(connection, bits) : -1;
+  }
+
+  /** Ask the policy; several times when only our share will do. */
+  #choose(question: Candidates, share: OriginSparing | undefined): number {
+    const { choose } = this.#context;
+    for (let draw = 0; draw < SHARE_DRAWS; draw++) {
+      const piece = choose(question);
+      if (!question.isCandidate(piece)) return -1;
+      if (share === undefined || share.isMine(piece)) return piece;
+    }
+    return -1;
   }
 
   /** End game: a piece that is asked elsewhere already. */
@@ -242,7 +271,8 @@ export class Dispatcher {
     const { config, now } = this.#context;
     for (const piece of this.requests.piecesInFlight()) {
       if (!bits.has(piece) || !this.own.isWanted(piece)) continue;
-      if (this.requests.copies(piece) >= config.endgameCopiesMax || this.requests.writerOf(piece) !== undefined) continue;
+      if (this.requests.copies(piece) >= config.endgameCopiesMax || this.requests.writerOf(piece) !== undefined)
+        continue;
       if (this.requests.isAsked(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
       return piece;
     }
@@ -265,12 +295,11 @@ export class Dispatcher {
   #offer(piece: number): void {
     if (this.#stopped || !this.own.open.has(piece)) return;
     const { now, config } = this.#context;
-    const agentHas = this.peers.hasCompleteAgent || this.peers.partialHeld.has(piece);
     let best: Connection | undefined;
     let bestLoad = Infinity;
     for (const connection of this.#attached.values()) {
       if (!this.peers.has(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
-      if (this.#quota(connection) <= 0 || (agentHas && this.#isSpared(connection))) continue;
+      if (this.#quota(connection) <= 0 || !this.#mayAsk(connection, piece)) continue;
       const load = this.requests.inFlight(connection.conn) + (connection.origin && config.originSparing ? 1000 : 0);
       if (load < bestLoad) {
         best = connection;
@@ -286,7 +315,7 @@ export class Dispatcher {
       return this.#context.observe({ kind: 'peer-misbehaved', peer: connection.peer, says });
     }
     if (!this.peers.announce(connection.conn, piece) || this.#stopped || this.#quota(connection) <= 0) return;
-    if (this.own.open.has(piece) && !connection.avoid.has(piece) && !this.#isSpared(connection)) {
+    if (this.own.open.has(piece) && !connection.avoid.has(piece) && this.#mayAsk(connection, piece)) {
       this.#request(connection, piece);
     } else if (this.#isEndgame()) this.fill(connection);
   }
@@ -320,7 +349,8 @@ export class Dispatcher {
   /** Why a request cannot be served; Go's texts where Go has one. */
   #refusal(connection: Connection, piece: number, offset: number, length: number): string | undefined {
     const pieces = this.own.have.length;
-    if (offset !== 0 || length !== pieceLengthAt(this.metainfo, piece)) return 'reading / writing chunk of piece not supported';
+    if (offset !== 0 || length !== pieceLengthAt(this.metainfo, piece))
+      return 'reading / writing chunk of piece not supported';
     if (piece >= pieces) return `invalid piece index ${piece}: num pieces = ${pieces}`;
     if (!this.own.have.has(piece)) return 'piece not complete';
     if (connection.sending >= QUEUED_SENDS_MAX) return `too many queued requests: limit = ${QUEUED_SENDS_MAX}`;
@@ -339,7 +369,14 @@ export class Dispatcher {
       connection.progressAt = now;
       connection.useful = true;
       connection.expiries = 0;
-      observe({ kind: 'piece-received', digest, peer, piece, length: pieceLengthAt(this.metainfo, piece), fromOrigin: origin });
+      observe({
+        kind: 'piece-received',
+        digest,
+        peer,
+        piece,
+        length: pieceLengthAt(this.metainfo, piece),
+        fromOrigin: origin,
+      });
     }
     const conns: number[] = [];
     for (const other of this.#attached.values()) {
@@ -389,7 +426,10 @@ export class Dispatcher {
 
   #timeoutMs(): number {
     const { config } = this.#context;
-    return Math.max(config.requestTimeoutMinMs, Math.ceil((config.requestTimeoutPerMiBMs * this.metainfo.pieceLength) / 2 ** 20));
+    return Math.max(
+      config.requestTimeoutMinMs,
+      Math.ceil((config.requestTimeoutPerMiBMs * this.metainfo.pieceLength) / 2 ** 20),
+    );
   }
 }
 

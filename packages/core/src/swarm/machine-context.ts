@@ -48,5 +48,8 @@ export class MachineContext implements SwarmContext {
 function pieceChoice(name: string): PieceChoice {
   const choice = Object.hasOwn(PIECE_CHOICES, name) ? PIECE_CHOICES[name] : undefined;
   if (choice !== undefined) return choice;
-  throw new KrakenError('config-invalid', `unknown piece choice: expected ${Object.keys(PIECE_CHOICES).join(' or ')}, got ${JSON.stringify(name)}`);
+  throw new KrakenError(
+    'config-invalid',
+    `unknown piece choice: expected ${Object.keys(PIECE_CHOICES).join(' or ')}, got ${JSON.stringify(name)}`,
+  );
 }

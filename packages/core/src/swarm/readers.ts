@@ -5,7 +5,11 @@
 import type { Bitfield } from '../content/index.js';
 import type { Random } from '../random/index.js';
 import type { Candidates } from './candidates.js';
+import type { OriginSparing } from './origin-sparing.js';
 import type { Pull } from './pulls.js';
+
+/** Candidates looked at for one of our share. Guess: more than the neighbours of a node. */
+const SHARE_PROBES = 32;
 
 export class Readers {
   readonly #readers: Pull[] = [];
@@ -56,13 +60,22 @@ export class Readers {
     return done;
   }
 
-  /** The lowest candidate that a random reader needs, or -1. */
-  choose(question: Candidates, have: Bitfield, random: Random): number {
+  /**
+   * The lowest candidate that a random reader needs, or -1.
+   * @param share only the lowest of the next few candidates that belongs to it will do
+   */
+  choose(question: Candidates, have: Bitfield, random: Random, share: OriginSparing | undefined): number {
     const pull = this.#readers[random.below(this.#readers.length)];
     if (pull === undefined) return -1;
     const lacks = have.firstClear(pull.reader);
     if (lacks < 0 || lacks >= pull.end) return -1;
     pull.reader = lacks;
-    return question.firstFrom(lacks, pull.end);
+    let piece = question.firstFrom(lacks, pull.end);
+    if (share === undefined) return piece;
+    for (let probe = 0; piece >= 0 && probe < SHARE_PROBES; probe++) {
+      if (share.isMine(piece)) return piece;
+      piece = question.firstFrom(piece + 1, pull.end);
+    }
+    return -1;
   }
 }

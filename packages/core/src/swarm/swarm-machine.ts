@@ -206,7 +206,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     else if (event.type === 'remove-requested') {
       out.push({ type: 'removal-finished', request: event.request, failure: SHUTTING_DOWN });
     } else if (event.type === 'handshake-received') out.push({ type: 'close', conn: event.conn, reason: 'shutdown' });
-    else if (event.type === 'payload-started') out.push({ type: 'discard-payload', conn: event.conn, length: event.length });
+    else if (event.type === 'payload-started')
+      out.push({ type: 'discard-payload', conn: event.conn, length: event.length });
   }
 
   // Connections.

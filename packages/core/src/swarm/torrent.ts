@@ -63,7 +63,9 @@ export class Torrent {
 
   /** True when it may leave memory to make room: nobody waits, nobody is connected. */
   get isIdle(): boolean {
-    return (this.state === 'seeding' || this.state === 'leeching') && this.pulls.size === 0 && this.connections.size === 0;
+    return (
+      (this.state === 'seeding' || this.state === 'leeching') && this.pulls.size === 0 && this.connections.size === 0
+    );
   }
 
   /** Our handshake for a dial (with the namespace) or a reply (empty namespace). */
@@ -164,11 +166,17 @@ export class Torrent {
     this.state = committed ? 'seeding' : 'leeching';
     if (committed || this.pulls.size === 0) this.lastReadAt = this.#context.now;
     this.#seedWanted = false;
-    this.#context.observe({ kind: 'torrent-added', digest: this.digest, infoHash: metainfo.infoHash, complete: committed });
+    this.#context.observe({
+      kind: 'torrent-added',
+      digest: this.digest,
+      infoHash: metainfo.infoHash,
+      complete: committed,
+    });
     if (committed) this.#becomeSeed();
     else if (have.isComplete) this.#commit();
     for (const pull of [...this.pulls]) this.#admit(pull);
-    for (const connection of [...this.connections.values()]) if (connection.phase === 'waiting') this.accept(connection);
+    for (const connection of [...this.connections.values()])
+      if (connection.phase === 'waiting') this.accept(connection);
   }
 
   openFailed(failure: Failure): void {
@@ -299,11 +307,11 @@ export class Torrent {
     const { dispatcher } = this;
     if (this.state !== 'leeching' || dispatcher === undefined || config.preemptionDisabled) return;
     for (const pull of [...this.pulls]) {
-      const since = Math.max(dispatcher.lastStoredAt, pull.joinedAt);
-      if (now - since >= config.leecherIdleMs) {
+      const stalledAt = Math.max(dispatcher.lastStoredAt, pull.joinedAt) + config.leecherIdleMs;
+      if (now >= stalledAt) {
         const says = `no piece came for ${config.leecherIdleMs} ms`;
         this.#finish(pull, { code: 'pull-stalled', says });
-      } else this.#context.timers.setBy(this.#stall, since + config.leecherIdleMs);
+      } else this.#context.timers.setBy(this.#stall, stalledAt);
     }
   }
 
@@ -332,7 +340,13 @@ export class Torrent {
     const { announces, out } = this.#context;
     const infoHash = this.metainfo?.infoHash;
     if (infoHash === undefined || !this.isOpen || !announces.take(this.digest)) return;
-    out.push({ type: 'announce', namespace: this.namespace, digest: this.digest, infoHash, complete: this.state === 'seeding' });
+    out.push({
+      type: 'announce',
+      namespace: this.namespace,
+      digest: this.digest,
+      infoHash,
+      complete: this.state === 'seeding',
+    });
   }
 
   /** The announce that says that we leave. @returns false when the tracker does not know us or an announce is under way */
@@ -341,7 +355,14 @@ export class Torrent {
     const infoHash = this.metainfo?.infoHash;
     if (infoHash === undefined || !announces.takeStopped(this.digest)) return false;
     const complete = this.state === 'seeding';
-    out.push({ type: 'announce', namespace: this.namespace, digest: this.digest, infoHash, complete, event: 'stopped' });
+    out.push({
+      type: 'announce',
+      namespace: this.namespace,
+      digest: this.digest,
+      infoHash,
+      complete,
+      event: 'stopped',
+    });
     return true;
   }
 
@@ -364,7 +385,8 @@ export class Torrent {
   }
 
   #closeWaiting(): void {
-    for (const connection of [...this.connections.values()]) this.#context.connections.close(connection, 'unknown-blob');
+    for (const connection of [...this.connections.values()])
+      this.#context.connections.close(connection, 'unknown-blob');
   }
 
   /** A pull meets the open torrent. */
@@ -451,7 +473,8 @@ export class Torrent {
   /** The node stops: ask for nothing more, answer removals. */
   stop(failure: Failure): void {
     this.dispatcher?.stop();
-    for (const request of this.#removals.splice(0)) this.#context.out.push({ type: 'removal-finished', request, failure });
+    for (const request of this.#removals.splice(0))
+      this.#context.out.push({ type: 'removal-finished', request, failure });
   }
 
   /** True while the host works for this torrent. */

@@ -21,7 +21,10 @@ export class SwarmInvariants {
     for (const effect of effects) this.#effect(machine, event, effect);
     if (event.type === 'payload-started') {
       const answers = effects.filter(
-        (effect) => ['receive-piece', 'discard-payload', 'close'].includes(effect.type) && 'conn' in effect && effect.conn === event.conn,
+        (effect) =>
+          ['receive-piece', 'discard-payload', 'close'].includes(effect.type) &&
+          'conn' in effect &&
+          effect.conn === event.conn,
       );
       if (answers.length !== 1) throw new Error(`payload-started was answered ${answers.length} times`);
     }
@@ -82,10 +85,12 @@ export class SwarmInvariants {
       case 'accept':
       case 'send-piece':
       case 'receive-piece':
-        if (!this.#live.has(effect.conn)) throw new Error(`${effect.type} on connection ${effect.conn}, which is not live`);
+        if (!this.#live.has(effect.conn))
+          throw new Error(`${effect.type} on connection ${effect.conn}, which is not live`);
         return;
       case 'close':
-        if (!this.#live.has(effect.conn)) throw new Error(`${effect.type} on connection ${effect.conn} after ${event.type}`);
+        if (!this.#live.has(effect.conn))
+          throw new Error(`${effect.type} on connection ${effect.conn} after ${event.type}`);
         return;
       default:
         return;
@@ -102,8 +107,10 @@ export class SwarmInvariants {
 
   #torrent(torrent: TorrentView): void {
     const { connections, pieces, rarity, haveBits } = torrent;
-    if (connections.length > this.#config.connectionsPerTorrentMax) throw new Error('too many connections of a torrent');
-    if (connections.filter((c) => !c.inbound).length > this.#config.dialsPerTorrentMax) throw new Error('too many dials');
+    if (connections.length > this.#config.connectionsPerTorrentMax)
+      throw new Error('too many connections of a torrent');
+    if (connections.filter((c) => !c.inbound).length > this.#config.dialsPerTorrentMax)
+      throw new Error('too many dials');
     const counts = new Array<number>(pieces).fill(0);
     const partial = new Array<number>(pieces).fill(0);
     for (const { bits } of connections) {
@@ -145,7 +152,8 @@ export class SwarmInvariants {
     });
     groups.forEach((group, g) => {
       for (const piece of group) {
-        if (expected.get(piece) !== g) throw new Error(`piece ${piece} in rarity group ${g}, expected ${expected.get(piece)}`);
+        if (expected.get(piece) !== g)
+          throw new Error(`piece ${piece} in rarity group ${g}, expected ${expected.get(piece)}`);
         expected.delete(piece);
       }
     });

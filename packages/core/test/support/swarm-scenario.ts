@@ -38,7 +38,12 @@ export const SELF = peerOf(0x80);
 
 export function metainfoOf(n: number, pieces: number, pieceLength = PIECE): MetaInfo {
   const length = pieces === 0 ? 0 : pieceLength * (pieces - 1) + Math.ceil(pieceLength / 2);
-  return createMetaInfo({ digest: digestOf(n), length, pieceLength, pieceSums: Array.from({ length: pieces }, (_, i) => i) });
+  return createMetaInfo({
+    digest: digestOf(n),
+    length,
+    pieceLength,
+    pieceSums: Array.from({ length: pieces }, (_, i) => i),
+  });
 }
 
 export function peerInfo(n: number, more: Partial<PeerInfo> = {}): PeerInfo {
@@ -79,7 +84,8 @@ export class Scenario {
   /** The only effect of this kind in the last step. */
   one<Type extends SwarmEffect['type']>(type: Type): EffectOf<Type> {
     const found = this.of(type);
-    if (found.length !== 1) throw new Error(`expected one ${type}, got ${JSON.stringify(this.effects.map((e) => e.type))}`);
+    if (found.length !== 1)
+      throw new Error(`expected one ${type}, got ${JSON.stringify(this.effects.map((e) => e.type))}`);
     return found[0]!;
   }
 
@@ -170,7 +176,10 @@ export class Scenario {
 
   /** The connection of peer `n`, pending or active. */
   connOf(n: number): number {
-    const found = this.machine.inspect().torrents.flatMap((torrent) => torrent.connections).find((c) => c.peer === peerOf(n));
+    const found = this.machine
+      .inspect()
+      .torrents.flatMap((torrent) => torrent.connections)
+      .find((c) => c.peer === peerOf(n));
     if (found === undefined) throw new Error(`no connection to peer ${n}`);
     return found.conn;
   }
@@ -215,7 +224,9 @@ export class Scenario {
 
   /** Pieces asked for in the last step, as `conn:piece`. */
   get requests(): string[] {
-    return this.of('send').flatMap(({ conn, message }) => (message.type === 'piece-request' ? [`${conn}:${message.piece}`] : []));
+    return this.of('send').flatMap(({ conn, message }) =>
+      message.type === 'piece-request' ? [`${conn}:${message.piece}`] : [],
+    );
   }
 
   /** Pieces in flight at a connection. */
