@@ -28,13 +28,22 @@ async function freePort(): Promise<number> {
 }
 
 function command(name: string, ...args: string[]): void {
-  const result = spawnSync(name, args, { env: { ...process.env, CEPH_CONF: join(directory, 'ceph.conf') }, encoding: 'utf8', timeout: 60_000 });
+  const result = spawnSync(name, args, {
+    env: { ...process.env, CEPH_CONF: join(directory, 'ceph.conf') },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
   if (result.status !== 0) throw new Error(`${name} ${args.join(' ')}: ${result.stderr}`);
 }
 
 function daemon(name: string, ...args: string[]): void {
   const log = openSync(join(directory, `${name}.out`), 'a');
-  processes.push(spawn(name, args, { env: { ...process.env, CEPH_CONF: join(directory, 'ceph.conf') }, stdio: ['ignore', log, log] }));
+  processes.push(
+    spawn(name, args, {
+      env: { ...process.env, CEPH_CONF: join(directory, 'ceph.conf') },
+      stdio: ['ignore', log, log],
+    }),
+  );
 }
 
 if (missing.length > 0) {
@@ -83,15 +92,38 @@ if (missing.length > 0) {
       settings[`ms_${kind}_mode`] = 'crc';
       settings[`ms_mon_${kind}_mode`] = 'crc';
     }
-    writeFileSync(join(directory, 'ceph.conf'), `[global]\n${Object.entries(settings).map(([key, value]) => `${key} = ${value}`).join('\n')}\n`);
-    command('monmaptool', '--create', '--clobber', '--fsid', fsid, '--addv', 'a', `[v2:127.0.0.1:${v2},v1:127.0.0.1:${v1}]`, join(directory, 'monmap'));
+    writeFileSync(
+      join(directory, 'ceph.conf'),
+      `[global]\n${Object.entries(settings)
+        .map(([key, value]) => `${key} = ${value}`)
+        .join('\n')}\n`,
+    );
+    command(
+      'monmaptool',
+      '--create',
+      '--clobber',
+      '--fsid',
+      fsid,
+      '--addv',
+      'a',
+      `[v2:127.0.0.1:${v2},v1:127.0.0.1:${v1}]`,
+      join(directory, 'monmap'),
+    );
     command('ceph-mon', '-i', 'a', '--mkfs', '--monmap', join(directory, 'monmap'));
     daemon('ceph-mon', '-i', 'a', '-f');
     const osd = randomUUID();
     command('ceph', 'osd', 'new', osd);
     command('ceph-osd', '-i', '0', '--mkfs', '--osd-uuid', osd);
     daemon('ceph-osd', '-i', '0', '-f');
-    command('radosgw-admin', 'user', 'create', '--uid=k', '--display-name=k', '--access-key=AKTEST', '--secret-key=SKTEST');
+    command(
+      'radosgw-admin',
+      'user',
+      'create',
+      '--uid=k',
+      '--display-name=k',
+      '--access-key=AKTEST',
+      '--secret-key=SKTEST',
+    );
     daemon('radosgw', '-n', 'client.admin', '-f', '--rgw-frontends', `beast endpoint=127.0.0.1:${port}`);
     for (let i = 0; ; i++) {
       try {
@@ -118,8 +150,27 @@ if (missing.length > 0) {
       const kind = BACKEND_KINDS.find(({ name }) => name === 's3');
       if (kind === undefined) throw new Error('no s3 kind');
       const backend = kind.open(
-        new Settings({ username: 'me', bucket, endpoint: `127.0.0.1:${port}`, disable_ssl: true, force_path_style: true, name_path: namePath, root_directory: '/root', upload_part_size: '5MB' }, 's3'),
-        { auth: { me: { s3: { aws_access_key_id: credentials.accessKeyId, aws_secret_access_key: credentials.secretAccessKey } } }, logger: silentLogger },
+        new Settings(
+          {
+            username: 'me',
+            bucket,
+            endpoint: `127.0.0.1:${port}`,
+            disable_ssl: true,
+            force_path_style: true,
+            name_path: namePath,
+            root_directory: '/root',
+            upload_part_size: '5MB',
+          },
+          's3',
+        ),
+        {
+          auth: {
+            me: {
+              s3: { aws_access_key_id: credentials.accessKeyId, aws_secret_access_key: credentials.secretAccessKey },
+            },
+          },
+          logger: silentLogger,
+        },
       );
       return { backend, close: async () => backend.close() };
     },
@@ -129,7 +180,13 @@ if (missing.length > 0) {
 }
 
 async function createBucket(bucket: string): Promise<void> {
-  const client = new S3Client({ region: 'us-east-1', endpoint: `http://127.0.0.1:${port}`, forcePathStyle: true, credentials, maxAttempts: 1 });
+  const client = new S3Client({
+    region: 'us-east-1',
+    endpoint: `http://127.0.0.1:${port}`,
+    forcePathStyle: true,
+    credentials,
+    maxAttempts: 1,
+  });
   try {
     await client.send(new CreateBucketCommand({ Bucket: bucket }));
   } finally {

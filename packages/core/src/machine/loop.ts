@@ -17,11 +17,7 @@ export class MachineLoop<Event, Effect> {
   /** Number of `step` calls so far. */
   steps = 0;
 
-  constructor(
-    machine: Machine<Event, Effect>,
-    host: MachineHost<Effect>,
-    observe?: StepObserver<Event, Effect>,
-  ) {
+  constructor(machine: Machine<Event, Effect>, host: MachineHost<Effect>, observe?: StepObserver<Event, Effect>) {
     this.#machine = machine;
     this.#host = host;
     this.#observe = observe;

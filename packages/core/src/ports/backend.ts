@@ -24,7 +24,11 @@ export interface StorageBackend {
   /** What the kind can do; a read-only backend never gets write-back tasks. */
   readonly can: { readonly upload: boolean; readonly list: boolean; readonly paginate: boolean };
   stat(namespace: string, name: string, signal?: CancelSignal): Promise<{ length: number }>;
-  download(namespace: string, name: string, signal?: CancelSignal): Promise<{ length?: number; stream: AsyncIterable<Uint8Array> }>;
+  download(
+    namespace: string,
+    name: string,
+    signal?: CancelSignal,
+  ): Promise<{ length?: number; stream: AsyncIterable<Uint8Array> }>;
   /** Replaces an existing object atomically: a reader sees the old or the new one, whole. */
   upload(namespace: string, name: string, source: UploadSource, signal?: CancelSignal): Promise<void>;
   /** Names under `prefix` (a path prefix in the pather's tree; empty = all). `limit` absent = everything, no continuation. */

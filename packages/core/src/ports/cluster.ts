@@ -49,9 +49,18 @@ export interface OriginDirectory {
 export interface OriginCluster {
   stat(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ length: number } | undefined>;
   /** Bytes are verified against `digest` on the way: the stream ends well only if they match. @throws KrakenError `blob-unknown`, `storage-unavailable`, `origin-unavailable` */
-  download(namespace: string, digest: Digest, options?: { range?: { start: number; end: number }; signal?: CancelSignal }): Promise<{ length: number; stream: AsyncIterable<Uint8Array> }>;
+  download(
+    namespace: string,
+    digest: Digest,
+    options?: { range?: { start: number; end: number }; signal?: CancelSignal },
+  ): Promise<{ length: number; stream: AsyncIterable<Uint8Array> }>;
   /** Resolves when an origin acknowledged the commit. `source.open` may be called again for the next owner. */
-  upload(namespace: string, digest: Digest, source: { length: number; open(): AsyncIterable<Uint8Array> }, signal?: CancelSignal): Promise<void>;
+  upload(
+    namespace: string,
+    digest: Digest,
+    source: { length: number; open(): AsyncIterable<Uint8Array> },
+    signal?: CancelSignal,
+  ): Promise<void>;
   checkReady(signal?: CancelSignal): Promise<void>;
 }
 
@@ -64,6 +73,10 @@ export interface TagSource {
   /** Tags (without the repository) of one repository, all pages. @throws KrakenError `repository-unknown` */
   listRepository(repository: string, signal?: CancelSignal): Promise<readonly string[]>;
   /** Names `repo:tag` under a prefix, one page. */
-  list(prefix: string, page?: { limit?: number; offset?: string }, signal?: CancelSignal): Promise<{ names: readonly string[]; offset?: string }>;
+  list(
+    prefix: string,
+    page?: { limit?: number; offset?: string },
+    signal?: CancelSignal,
+  ): Promise<{ names: readonly string[]; offset?: string }>;
   checkReady(signal?: CancelSignal): Promise<void>;
 }

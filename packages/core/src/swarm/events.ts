@@ -59,7 +59,15 @@ export type CloseReason =
 export type SwarmEvent =
   // From the embedding program.
   /** Wants a blob. `deadlineAt` on the machine's clock. `range` in bytes, end exclusive; absent = whole blob. `streaming`: an in-order reader waits. */
-  | { readonly type: 'pull-requested'; readonly pull: number; readonly namespace: string; readonly digest: Digest; readonly deadlineAt?: number; readonly range?: { readonly start: number; readonly end: number }; readonly streaming: boolean }
+  | {
+      readonly type: 'pull-requested';
+      readonly pull: number;
+      readonly namespace: string;
+      readonly digest: Digest;
+      readonly deadlineAt?: number;
+      readonly range?: { readonly start: number; readonly end: number };
+      readonly streaming: boolean;
+    }
   | { readonly type: 'pull-cancelled'; readonly pull: number }
   /** The in-order reader of `pull` now needs `piece` next. */
   | { readonly type: 'reader-moved'; readonly pull: number; readonly piece: number }
@@ -76,15 +84,38 @@ export type SwarmEvent =
   | { readonly type: 'metainfo-fetched'; readonly digest: Digest; readonly metainfo: MetaInfo }
   | { readonly type: 'metainfo-fetch-failed'; readonly digest: Digest; readonly failure: Failure }
   /** `have`: pieces that are verified on disk; the machine owns the copy. `committed`: the whole blob is in the cache. */
-  | { readonly type: 'blob-opened'; readonly digest: Digest; readonly metainfo: MetaInfo; readonly have: Bitfield; readonly committed: boolean }
+  | {
+      readonly type: 'blob-opened';
+      readonly digest: Digest;
+      readonly metainfo: MetaInfo;
+      readonly have: Bitfield;
+      readonly committed: boolean;
+    }
   | { readonly type: 'blob-open-failed'; readonly digest: Digest; readonly failure: Failure }
-  | { readonly type: 'announce-answered'; readonly digest: Digest; readonly peers: readonly PeerInfo[]; readonly intervalMs: number }
+  | {
+      readonly type: 'announce-answered';
+      readonly digest: Digest;
+      readonly peers: readonly PeerInfo[];
+      readonly intervalMs: number;
+    }
   | { readonly type: 'announce-failed'; readonly digest: Digest; readonly failure: Failure }
   | { readonly type: 'dial-succeeded'; readonly conn: number; readonly handshake: Handshake }
   | { readonly type: 'dial-failed'; readonly conn: number; readonly failure: Failure }
-  | { readonly type: 'piece-stored'; readonly conn: number; readonly digest: Digest; readonly piece: number; readonly verdict: PieceVerdict }
+  | {
+      readonly type: 'piece-stored';
+      readonly conn: number;
+      readonly digest: Digest;
+      readonly piece: number;
+      readonly verdict: PieceVerdict;
+    }
   | { readonly type: 'piece-sent'; readonly conn: number; readonly digest: Digest; readonly piece: number }
-  | { readonly type: 'piece-send-failed'; readonly conn: number; readonly digest: Digest; readonly piece: number; readonly failure: Failure }
+  | {
+      readonly type: 'piece-send-failed';
+      readonly conn: number;
+      readonly digest: Digest;
+      readonly piece: number;
+      readonly failure: Failure;
+    }
   | { readonly type: 'blob-committed'; readonly digest: Digest }
   | { readonly type: 'blob-commit-failed'; readonly digest: Digest; readonly failure: Failure }
   | { readonly type: 'blob-deleted'; readonly digest: Digest }
@@ -95,7 +126,13 @@ export type SwarmEvent =
   /** Any frame after the handshake but a payload. Indexes and lengths are non-negative int32; the codec saw to it. */
   | { readonly type: 'message-received'; readonly conn: number; readonly message: PeerMessage }
   /** A payload header. Answer in the same step: `receive-piece`, `discard-payload` or `close`. */
-  | { readonly type: 'payload-started'; readonly conn: number; readonly piece: number; readonly offset: number; readonly length: number }
+  | {
+      readonly type: 'payload-started';
+      readonly conn: number;
+      readonly piece: number;
+      readonly offset: number;
+      readonly length: number;
+    }
   | { readonly type: 'connection-closed'; readonly conn: number; readonly reason: CloseReason };
 
 export type SwarmEffect =
@@ -110,9 +147,24 @@ export type SwarmEffect =
   /** With metainfo: create or resume the local file. Without: look the blob up locally (an origin may start a refresh and fail). */
   | { readonly type: 'open-blob'; readonly namespace: string; readonly digest: Digest; readonly metainfo?: MetaInfo }
   /** `event` is a hint for our trackers; Go trackers ignore it. */
-  | { readonly type: 'announce'; readonly namespace: string; readonly digest: Digest; readonly infoHash: InfoHash; readonly complete: boolean; readonly event?: 'stopped' }
+  | {
+      readonly type: 'announce';
+      readonly namespace: string;
+      readonly digest: Digest;
+      readonly infoHash: InfoHash;
+      readonly complete: boolean;
+      readonly event?: 'stopped';
+    }
   /** Connect, send `handshake`, read the reply; all within `timeoutMs` per step. */
-  | { readonly type: 'dial'; readonly conn: number; readonly peer: PeerId; readonly ip: string; readonly port: number; readonly handshake: Handshake; readonly timeoutMs: number }
+  | {
+      readonly type: 'dial';
+      readonly conn: number;
+      readonly peer: PeerId;
+      readonly ip: string;
+      readonly port: number;
+      readonly handshake: Handshake;
+      readonly timeoutMs: number;
+    }
   /** Reply to an accepted handshake; the connection is live afterwards. */
   | { readonly type: 'accept'; readonly conn: number; readonly handshake: Handshake }
   | { readonly type: 'close'; readonly conn: number; readonly reason: CloseReason }
@@ -120,9 +172,21 @@ export type SwarmEffect =
   /** The same message to many connections: encode once. */
   | { readonly type: 'broadcast'; readonly conns: readonly number[]; readonly message: PeerMessage }
   /** Queue a payload header and the bytes of `piece`. */
-  | { readonly type: 'send-piece'; readonly conn: number; readonly digest: Digest; readonly piece: number; readonly length: number }
+  | {
+      readonly type: 'send-piece';
+      readonly conn: number;
+      readonly digest: Digest;
+      readonly piece: number;
+      readonly length: number;
+    }
   /** Permission for the payload whose header just came: bytes go to `piece` of the blob and are checked on the way. */
-  | { readonly type: 'receive-piece'; readonly conn: number; readonly digest: Digest; readonly piece: number; readonly length: number }
+  | {
+      readonly type: 'receive-piece';
+      readonly conn: number;
+      readonly digest: Digest;
+      readonly piece: number;
+      readonly length: number;
+    }
   /** Read and drop the payload whose header just came; nothing is reported back. */
   | { readonly type: 'discard-payload'; readonly conn: number; readonly length: number }
   /** All pieces are verified: check the whole blob against its digest and move it to the cache. */
@@ -139,13 +203,42 @@ export type SwarmObservation =
   | { readonly kind: 'torrent-completed'; readonly digest: Digest; readonly infoHash: InfoHash }
   | { readonly kind: 'torrent-removed'; readonly digest: Digest; readonly reason: string }
   | { readonly kind: 'connection-added'; readonly digest: Digest; readonly peer: PeerId; readonly inbound: boolean }
-  | { readonly kind: 'connection-dropped'; readonly digest: Digest; readonly peer: PeerId; readonly reason: CloseReason }
-  | { readonly kind: 'connection-refused'; readonly digest: Digest; readonly peer: PeerId; readonly reason: CloseReason }
+  | {
+      readonly kind: 'connection-dropped';
+      readonly digest: Digest;
+      readonly peer: PeerId;
+      readonly reason: CloseReason;
+    }
+  | {
+      readonly kind: 'connection-refused';
+      readonly digest: Digest;
+      readonly peer: PeerId;
+      readonly reason: CloseReason;
+    }
   | { readonly kind: 'peer-blacklisted'; readonly digest: Digest; readonly peer: PeerId; readonly durationMs: number }
   | { readonly kind: 'piece-requested'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number }
-  | { readonly kind: 'piece-received'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number; readonly length: number; readonly fromOrigin: boolean }
+  | {
+      readonly kind: 'piece-received';
+      readonly digest: Digest;
+      readonly peer: PeerId;
+      readonly piece: number;
+      readonly length: number;
+      readonly fromOrigin: boolean;
+    }
   | { readonly kind: 'piece-duplicate'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number }
-  | { readonly kind: 'piece-rejected'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number; readonly verdict: PieceVerdict }
+  | {
+      readonly kind: 'piece-rejected';
+      readonly digest: Digest;
+      readonly peer: PeerId;
+      readonly piece: number;
+      readonly verdict: PieceVerdict;
+    }
   | { readonly kind: 'request-expired'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number }
-  | { readonly kind: 'piece-uploaded'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number; readonly length: number }
+  | {
+      readonly kind: 'piece-uploaded';
+      readonly digest: Digest;
+      readonly peer: PeerId;
+      readonly piece: number;
+      readonly length: number;
+    }
   | { readonly kind: 'peer-misbehaved'; readonly peer: PeerId; readonly says: string };

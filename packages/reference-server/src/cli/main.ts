@@ -84,7 +84,9 @@ async function runRole(name: RoleName, args: readonly string[]): Promise<number>
 }
 
 function usage(): string {
-  const roles = Object.entries(ROLE_FLAGS).map(([name, flags]) => `kraken-reference-server ${name} [flags]\n${describeFlags(flags)}`);
+  const roles = Object.entries(ROLE_FLAGS).map(
+    ([name, flags]) => `kraken-reference-server ${name} [flags]\n${describeFlags(flags)}`,
+  );
   return [
     'kraken-reference-server [--data DIR]    a whole cluster in this process, on loopback',
     'kraken-reference-server demo [--exit]   the same, with a sample image pushed and pulled',

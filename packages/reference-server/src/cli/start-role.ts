@@ -1,5 +1,16 @@
 /** Flags and files → one running role. */
-import { agentKeys, buildIndexKeys, originKeys, proxyKeys, trackerKeys, type AgentConfig, type BuildIndexConfig, type OriginConfig, type ProxyConfig, type TrackerConfig } from '../config/component-keys.js';
+import {
+  agentKeys,
+  buildIndexKeys,
+  originKeys,
+  proxyKeys,
+  trackerKeys,
+  type AgentConfig,
+  type BuildIndexConfig,
+  type OriginConfig,
+  type ProxyConfig,
+  type TrackerConfig,
+} from '../config/component-keys.js';
 import { loadConfig } from '../config/index.js';
 import type { Kind } from '../config/schema.js';
 import { startAgent } from '../roles/agent.js';
@@ -69,9 +80,16 @@ interface CommonConfig {
   readonly zap: { readonly level: string };
 }
 
-function load<Config extends CommonConfig>(role: RoleName, keys: Kind, flags: { config?: string; secrets?: string }): { config: Config; context: RoleContext } {
+function load<Config extends CommonConfig>(
+  role: RoleName,
+  keys: Kind,
+  flags: { config?: string; secrets?: string },
+): { config: Config; context: RoleContext } {
   if (flags.config === undefined) throw new UsageError('-config: required');
-  const { config, warnings, presentKeys } = loadConfig<Config>(keys, flags.secrets === undefined ? [flags.config] : [flags.config, flags.secrets]);
+  const { config, warnings, presentKeys } = loadConfig<Config>(
+    keys,
+    flags.secrets === undefined ? [flags.config] : [flags.config, flags.secrets],
+  );
   const logger = createLogger(levelOf(config.zap.level), { role });
   return { config, context: { logger, warnings, hasAccessBlock: presentKeys.has('access') } };
 }
@@ -84,7 +102,11 @@ function port(flags: Readonly<Record<string, unknown>>, name: string): number {
   return value;
 }
 
-function optional(flags: { 'peer-ip'?: string; zone?: string; cluster?: string }): { peerIp?: string; zone?: string; cluster?: string } {
+function optional(flags: { 'peer-ip'?: string; zone?: string; cluster?: string }): {
+  peerIp?: string;
+  zone?: string;
+  cluster?: string;
+} {
   return {
     ...(flags['peer-ip'] === undefined ? {} : { peerIp: flags['peer-ip'] }),
     ...(flags.zone === undefined ? {} : { zone: flags.zone }),

@@ -4,7 +4,18 @@
  */
 import { join } from 'node:path';
 import type { Logger } from '@kraken/core/ports';
-import { agentKeys, buildIndexKeys, originKeys, proxyKeys, trackerKeys, type AgentConfig, type BuildIndexConfig, type OriginConfig, type ProxyConfig, type TrackerConfig } from '../config/component-keys.js';
+import {
+  agentKeys,
+  buildIndexKeys,
+  originKeys,
+  proxyKeys,
+  trackerKeys,
+  type AgentConfig,
+  type BuildIndexConfig,
+  type OriginConfig,
+  type ProxyConfig,
+  type TrackerConfig,
+} from '../config/component-keys.js';
 import { configFromValues } from '../config/from-values.js';
 import { startAgent, type RunningAgent } from '../roles/agent.js';
 import { startBuildIndex } from '../roles/build-index.js';
@@ -53,7 +64,11 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
   const ports = await choosePorts(preferredPorts(originCount, agentCount, options.ports ?? 'preferred'), HOST);
   const port = (name: string): number => ports[name] ?? 0;
   const at = (name: string): string => `${HOST}:${port(name)}`;
-  const context = (name: string): RoleContext => ({ logger: childLogger(logger, name), warnings: [], hasAccessBlock: true });
+  const context = (name: string): RoleContext => ({
+    logger: childLogger(logger, name),
+    warnings: [],
+    hasAccessBlock: true,
+  });
   const common = { tls: PLAIN_TLS, access: ACCESS };
   const originHosts = Array.from({ length: originCount }, (_, i) => at(`origin-${i + 1}`));
   const upstream = (hosts: readonly string[]): object => ({ hosts: { static: hosts } });
@@ -75,11 +90,22 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
         castore: { upload_dir: data(name, 'upload'), cache_dir: data(name, 'cache') },
         localdb: { source: data(name, 'origin.db') },
         metainfogen: { piece_lengths: { 0: options.pieceLengthBytes ?? 2 ** 20 } },
-        backends: [{ namespace: '.*', backend: { file: { directory: data('storage', 'blobs'), name_path: 'sharded_docker_blob' } } }],
+        backends: [
+          {
+            namespace: '.*',
+            backend: { file: { directory: data('storage', 'blobs'), name_path: 'sharded_docker_blob' } },
+          },
+        ],
         writeback: RETRY,
         scheduler: schedulerWith(options.originEgressBytesPerSec),
       });
-      const flags = { blobServerHostname: HOST, blobServerPort: port(name), peerIp: HOST, peerPort: port(`${name} peer`), cluster: 'local' };
+      const flags = {
+        blobServerHostname: HOST,
+        blobServerPort: port(name),
+        peerIp: HOST,
+        peerPort: port(`${name} peer`),
+        cluster: 'local',
+      };
       origins.push(started(name, await startOrigin(config, flags, context(name))));
     }
 
@@ -93,11 +119,16 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
       store: { upload_dir: data('build-index', 'upload'), cache_dir: data('build-index', 'cache') },
       localdb: { source: data('build-index', 'index.db') },
       tag_types: [{ namespace: '.*', type: 'docker' }],
-      backends: [{ namespace: '.*', backend: { file: { directory: data('storage', 'tags'), name_path: 'docker_tag' } } }],
+      backends: [
+        { namespace: '.*', backend: { file: { directory: data('storage', 'tags'), name_path: 'docker_tag' } } },
+      ],
       writeback: RETRY,
       tag_replication: RETRY,
     });
-    started('build-index', await startBuildIndex(buildIndexConfig, { port: port('build-index') }, context('build-index')));
+    started(
+      'build-index',
+      await startBuildIndex(buildIndexConfig, { port: port('build-index') }, context('build-index')),
+    );
 
     const proxyConfig = configFromValues<ProxyConfig>(proxyKeys, {
       ...common,
@@ -126,7 +157,14 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
       agents.push(started(name, await startAgent(config, flags, context(name))));
     }
 
-    return { host: HOST, proxyPort: port('proxy'), agents, origins, roles, close: (graceMs) => lifetime.close(graceMs) };
+    return {
+      host: HOST,
+      proxyPort: port('proxy'),
+      agents,
+      origins,
+      roles,
+      close: (graceMs) => lifetime.close(graceMs),
+    };
   });
 }
 
@@ -147,7 +185,9 @@ function preferredPorts(origins: number, agents: number, mode: 'preferred' | 'an
 
 function schedulerWith(egressBytesPerSec: number | undefined): object {
   if (egressBytesPerSec === undefined) return {};
-  return { conn: { bandwidth: { enable: true, egress_bits_per_sec: egressBytesPerSec * 8, ingress_bits_per_sec: 2 ** 40 } } };
+  return {
+    conn: { bandwidth: { enable: true, egress_bits_per_sec: egressBytesPerSec * 8, ingress_bits_per_sec: 2 ** 40 } },
+  };
 }
 
 function childLogger(logger: Logger, role: string): Logger {

@@ -6,7 +6,10 @@ import { createServer } from 'node:net';
  * @param host address that will be bound
  * @returns name → the preferred port when it is free, else another free one
  */
-export async function choosePorts<N extends string>(preferred: Readonly<Record<N, number>>, host: string): Promise<Record<N, number>> {
+export async function choosePorts<N extends string>(
+  preferred: Readonly<Record<N, number>>,
+  host: string,
+): Promise<Record<N, number>> {
   const chosen = {} as Record<N, number>;
   const held: (() => Promise<void>)[] = [];
   try {

@@ -13,6 +13,7 @@ function overlay(base: unknown, over: unknown): unknown {
   if (typeof base !== 'object' || base === null || Array.isArray(base)) return over;
   if (typeof over !== 'object' || over === null || Array.isArray(over)) return over;
   const merged: Record<string, unknown> = { ...base };
-  for (const [name, value] of Object.entries(over)) merged[name] = name in merged ? overlay(merged[name], value) : value;
+  for (const [name, value] of Object.entries(over))
+    merged[name] = name in merged ? overlay(merged[name], value) : value;
   return merged;
 }

@@ -26,7 +26,11 @@ export interface DemoResult {
 }
 
 /** Run it. The cluster keeps serving; the caller closes it. `print` gets whole lines. */
-export async function runDemo(dataDirectory: string, logger: Logger, print: (line: string) => void): Promise<DemoResult> {
+export async function runDemo(
+  dataDirectory: string,
+  logger: Logger,
+  print: (line: string) => void,
+): Promise<DemoResult> {
   print('Starting a cluster on loopback: 1 tracker, 3 origins, 1 build-index, 1 proxy, 3 agents.');
   const cluster = await startCluster({
     dataDirectory,
@@ -60,7 +64,9 @@ export interface PushedImage {
 
 async function pushSample(cluster: EmbeddedCluster, print: (line: string) => void): Promise<PushedImage> {
   const total = LAYER_BYTES.reduce((sum, bytes) => sum + bytes, 0);
-  print(`Pushing ${REPOSITORY}:${TAG} to the proxy: ${LAYER_BYTES.length} layers of random content, ${mib(total)} MiB.`);
+  print(
+    `Pushing ${REPOSITORY}:${TAG} to the proxy: ${LAYER_BYTES.length} layers of random content, ${mib(total)} MiB.`,
+  );
   const line: ProgressLine = { label: 'push', doneBytes: 0, totalBytes: total };
   const display = new ProgressDisplay([line]);
   try {
@@ -74,7 +80,12 @@ async function pushSample(cluster: EmbeddedCluster, print: (line: string) => voi
       layers.push({ digest: await registry.pushBlob(REPOSITORY, layer, count), size: layer.size });
     }
     const { config, manifest } = assembleImage(layers);
-    const configLayer = { size: config.length, read: async function* () { yield await Promise.resolve(config); } };
+    const configLayer = {
+      size: config.length,
+      read: async function* () {
+        yield await Promise.resolve(config);
+      },
+    };
     const configDigest = await registry.pushBlob(REPOSITORY, configLayer, () => undefined);
     await registry.pushManifest(REPOSITORY, TAG, manifest);
     const blobs: Descriptor[] = [
@@ -87,9 +98,18 @@ async function pushSample(cluster: EmbeddedCluster, print: (line: string) => voi
   }
 }
 
-async function pullEverywhere(cluster: EmbeddedCluster, image: PushedImage, problems: string[], print: (line: string) => void): Promise<void> {
+async function pullEverywhere(
+  cluster: EmbeddedCluster,
+  image: PushedImage,
+  problems: string[],
+  print: (line: string) => void,
+): Promise<void> {
   print(`Pulling it through ${cluster.agents.length} agents at once.`);
-  const lines = cluster.agents.map((_, i): ProgressLine => ({ label: `agent-${i + 1}`, doneBytes: 0, totalBytes: image.bytes }));
+  const lines = cluster.agents.map((_, i): ProgressLine => ({
+    label: `agent-${i + 1}`,
+    doneBytes: 0,
+    totalBytes: image.bytes,
+  }));
   const display = new ProgressDisplay(lines);
   try {
     await Promise.all(
@@ -99,14 +119,17 @@ async function pullEverywhere(cluster: EmbeddedCluster, image: PushedImage, prob
         const registry = new RegistryClient(`${cluster.host}:${agent.ports['registry'] ?? 0}`);
         try {
           const manifest = await registry.pullManifest(REPOSITORY, TAG);
-          if (manifest.digest !== image.manifestDigest) problems.push(`${name}: the manifest is ${manifest.digest}, pushed was ${image.manifestDigest}`);
+          if (manifest.digest !== image.manifestDigest)
+            problems.push(`${name}: the manifest is ${manifest.digest}, pushed was ${image.manifestDigest}`);
           await Promise.all(
             image.blobs.map(async (blob) => {
               const pulled = await registry.pullBlob(REPOSITORY, blob, (bytes) => {
                 if (line !== undefined) line.doneBytes += bytes;
               });
               if (pulled.digest !== blob.digest || pulled.length !== blob.size) {
-                problems.push(`${name}: ${blob.digest} came as ${pulled.digest}, ${pulled.length} of ${blob.size} bytes`);
+                problems.push(
+                  `${name}: ${blob.digest} came as ${pulled.digest}, ${pulled.length} of ${blob.size} bytes`,
+                );
               }
             }),
           );

@@ -31,7 +31,9 @@ export function summarize(cluster: EmbeddedCluster, image: PushedImage, seconds:
       }
     }
     fromOriginsBytes += fromOrigins;
-    rows.push(`  agent-${i + 1}: ${mib(fromOrigins)} MiB from origins, ${peers.length === 0 ? 'nothing from peers' : peers.sort().join(', ')}`);
+    rows.push(
+      `  agent-${i + 1}: ${mib(fromOrigins)} MiB from origins, ${peers.length === 0 ? 'nothing from peers' : peers.sort().join(', ')}`,
+    );
   });
   const delivered = image.bytes * cluster.agents.length;
   return {

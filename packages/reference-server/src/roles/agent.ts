@@ -9,7 +9,8 @@ import { ProcessMonitor } from '../telemetry/process-stats.js';
 import { openPort } from './listen.js';
 import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
-import { bandwidthOf, peerIdOf, peerIpOf, reconfigure, swarmSettings } from './swarm-settings.js';
+import { reconfigure } from './reconfigure.js';
+import { bandwidthOf, peerIdOf, peerIpOf, swarmSettings } from './swarm-settings.js';
 import { httpClientOf, tlsServerOptions } from './tls.js';
 import { openHosts } from './upstreams.js';
 
@@ -51,7 +52,10 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
       source: lifetime.own(
         new PassiveHosts({
           source: buildIndexHosts,
-          health: { fails: config.build_index.healthcheck.fails, failTimeoutMs: config.build_index.healthcheck.fail_timeout },
+          health: {
+            fails: config.build_index.healthcheck.fails,
+            failTimeoutMs: config.build_index.healthcheck.fail_timeout,
+          },
         }),
         (part) => part.close(),
       ),
@@ -59,7 +63,8 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
     });
 
     const { download_dir: downloadDir, cache_dir: cacheDir } = config.store;
-    if (downloadDir === '' || cacheDir === '') throw new KrakenError('config-invalid', 'store: download_dir and cache_dir are required');
+    if (downloadDir === '' || cacheDir === '')
+      throw new KrakenError('config-invalid', 'store: download_dir and cache_dir are required');
     for (const directory of [downloadDir, cacheDir]) mkdirSync(directory, { recursive: true });
     const store = lifetime.own(
       await DiskStore.open({ cacheDir, downloadDir, cleanup: diskCleanup(config.store.cache_cleanup), logger }),
@@ -93,13 +98,23 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
       probe: () => Promise.resolve(node.probe()),
       ready: [(signal) => tags.checkReady(signal), (signal) => tracker.checkReady(signal)],
       blacklist: () => node.blacklist(),
-      reconfigure: (json) => Promise.resolve(reconfigure(node, json)),
+      reconfigure: (json) => Promise.resolve(reconfigure(node, json, logger)),
       logger,
     });
     const registry = createRegistryHandler({ blobs: node.blobs, tags, logger });
     const allowedCidrs = config.allowed_cidrs;
     // Kraken serves the agent API in plain text and to everybody; ours keeps the port and asks the allow-list too.
-    const apiPort = await openPort({ handler: withNodeStats(agent, node, monitor), port: flags.agentServerPort, access: config.access, allowedCidrs, tls: undefined }, logger, lifetime);
+    const apiPort = await openPort(
+      {
+        handler: withNodeStats(agent, node, monitor),
+        port: flags.agentServerPort,
+        access: config.access,
+        allowedCidrs,
+        tls: undefined,
+      },
+      logger,
+      lifetime,
+    );
     const registryPort = await openPort(
       { handler: withHealth(registry, agent), port: flags.agentRegistryPort, access: config.access, allowedCidrs, tls },
       logger,

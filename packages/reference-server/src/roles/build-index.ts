@@ -26,24 +26,34 @@ export interface BuildIndexFlags {
 const POLICIES: readonly TagPolicy[] = ['mutable', 'immutable', 'first-write-wins'];
 
 /** @throws KrakenError `config-invalid`; system errors of the listening socket */
-export async function startBuildIndex(config: BuildIndexConfig, flags: BuildIndexFlags, context: RoleContext): Promise<RunningRole> {
+export async function startBuildIndex(
+  config: BuildIndexConfig,
+  flags: BuildIndexFlags,
+  context: RoleContext,
+): Promise<RunningRole> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
     const tls = tlsServerOptions(config.tls);
     warnAtStart(context, tls !== undefined);
     const policy = POLICIES.find((name) => name === config.tag_policy);
     if (policy === undefined) {
-      throw new KrakenError('config-invalid', `tag_policy: expected ${POLICIES.join(', ')}, got ${JSON.stringify(config.tag_policy)}`);
+      throw new KrakenError(
+        'config-invalid',
+        `tag_policy: expected ${POLICIES.join(', ')}, got ${JSON.stringify(config.tag_policy)}`,
+      );
     }
     const { upload_dir: uploadDirectory, cache_dir: cacheDirectory } = config.store;
-    if (uploadDirectory === '' || cacheDirectory === '') throw new KrakenError('config-invalid', 'store: upload_dir and cache_dir are required');
+    if (uploadDirectory === '' || cacheDirectory === '')
+      throw new KrakenError('config-invalid', 'store: upload_dir and cache_dir are required');
     if (config.localdb.source === '') throw new KrakenError('config-invalid', 'localdb.source: required');
     refusePendingTasks(config.localdb.source);
 
     const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
     const originHosts = await openActive('origin', config.origin, http, logger, lifetime);
     const neighbours = await openActive('cluster', config.cluster, http, logger, lifetime);
-    const backends = lifetime.own(createBackendManager(config.backends, { auth: config.auth, logger }), (manager) => manager.close());
+    const backends = lifetime.own(createBackendManager(config.backends, { auth: config.auth, logger }), (manager) =>
+      manager.close(),
+    );
     const service = lifetime.own(
       await TagService.open({
         store: await TagStore.open({ cacheDirectory, uploadDirectory }),
@@ -59,7 +69,10 @@ export async function startBuildIndex(config: BuildIndexConfig, flags: BuildInde
         writeThrough: config.tag_store.write_through,
         putStaggerMs: config.tagserver.duplicate_put_stagger,
         replicateStaggerMs: config.tagserver.duplicate_replicate_stagger,
-        schedule: new RetrySchedule({ initialMs: config.writeback.retry_interval, maxMs: 32 * config.writeback.retry_interval }),
+        schedule: new RetrySchedule({
+          initialMs: config.writeback.retry_interval,
+          maxMs: 32 * config.writeback.retry_interval,
+        }),
         logger,
       }),
       (part) => part.close(),

@@ -1,6 +1,12 @@
 /** One public port of a role: access policy, TLS, handler, drain. */
 import type { Logger } from '@kraken/core/ports';
-import { createAccessPolicy, listenHttp, type HttpHandler, type ListeningServer, type TlsServerOptions } from '@kraken/registry-http';
+import {
+  createAccessPolicy,
+  listenHttp,
+  type HttpHandler,
+  type ListeningServer,
+  type TlsServerOptions,
+} from '@kraken/registry-http';
 import type { TrackerConfig } from '../config/component-keys.js';
 import type { Lifetime } from './role.js';
 

@@ -13,7 +13,11 @@ export function withNodeStats(handler: HttpHandler, node: PeerNode, monitor: Pro
       return;
     }
     const body = JSON.stringify({ process: monitor.read(), node: plain(node.stats()) });
-    res.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' });
+    res.writeHead(200, {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+    });
     res.end(body);
   };
 }

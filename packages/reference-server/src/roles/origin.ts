@@ -21,7 +21,8 @@ import { openPort } from './listen.js';
 import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
 import { refusePendingTasks } from './pending-tasks.js';
-import { bandwidthOf, parseJson, peerIdOf, peerIpOf, reconfigure, swarmSettings } from './swarm-settings.js';
+import { parseJson, reconfigure } from './reconfigure.js';
+import { bandwidthOf, peerIdOf, peerIpOf, swarmSettings } from './swarm-settings.js';
 import { httpClientOf, tlsServerOptions } from './tls.js';
 import { openHosts } from './upstreams.js';
 
@@ -39,18 +40,27 @@ export interface RunningOrigin extends RunningRole {
 }
 
 /** @throws KrakenError `config-invalid`, `not-ready`; system errors of the listening sockets */
-export async function startOrigin(config: OriginConfig, flags: OriginFlags, context: RoleContext): Promise<RunningOrigin> {
+export async function startOrigin(
+  config: OriginConfig,
+  flags: OriginFlags,
+  context: RoleContext,
+): Promise<RunningOrigin> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
     const tls = tlsServerOptions(config.tls);
     warnAtStart(context, tls !== undefined);
-    const pieceLengths = Object.entries(config.metainfogen.piece_lengths).map(([size, length]) => [Number(size), length] as const);
-    if (pieceLengths.length === 0) throw new KrakenError('config-invalid', 'metainfogen.piece_lengths: no piece lengths configured');
+    const pieceLengths = Object.entries(config.metainfogen.piece_lengths).map(
+      ([size, length]) => [Number(size), length] as const,
+    );
+    if (pieceLengths.length === 0)
+      throw new KrakenError('config-invalid', 'metainfogen.piece_lengths: no piece lengths configured');
     const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
     const backends =
       config.backends.length === 0
         ? undefined
-        : lifetime.own(createBackendManager(config.backends, { auth: config.auth, logger }), (manager) => manager.close());
+        : lifetime.own(createBackendManager(config.backends, { auth: config.auth, logger }), (manager) =>
+            manager.close(),
+          );
 
     const hosts = await openHosts('cluster', config.cluster, logger, lifetime);
     const health = lifetime.own(
@@ -74,7 +84,8 @@ export async function startOrigin(config: OriginConfig, flags: OriginFlags, cont
     );
 
     const { upload_dir: uploadDir, cache_dir: cacheDir } = config.castore;
-    if (uploadDir === '' || cacheDir === '') throw new KrakenError('config-invalid', 'castore: upload_dir and cache_dir are required');
+    if (uploadDir === '' || cacheDir === '')
+      throw new KrakenError('config-invalid', 'castore: upload_dir and cache_dir are required');
     for (const directory of [uploadDir, cacheDir]) mkdirSync(directory, { recursive: true });
     const store = lifetime.own(
       await DiskStore.open({ cacheDir, uploadDir, cleanup: diskCleanup(config.castore.cache_cleanup), logger }),
@@ -91,11 +102,13 @@ export async function startOrigin(config: OriginConfig, flags: OriginFlags, cont
         peer: (address) => new OriginClient({ http, address }),
         stateDirectory: `${config.localdb.source}.journal`,
         pieceLengthFor: (length) => choosePieceLength(pieceLengths, length),
-        remoteCluster: (hostPort) =>
-          new OriginClusterClient({ source: remoteSource(hostPort), http, logger }),
+        remoteCluster: (hostPort) => new OriginClusterClient({ source: remoteSource(hostPort), http, logger }),
         writeBackStaggerMs: config.blobserver.duplicate_write_back_stagger,
         refresh: { sizeLimitBytes: config.blobrefresh.size_limit },
-        schedule: new RetrySchedule({ initialMs: config.writeback.retry_interval, maxMs: 32 * config.writeback.retry_interval }),
+        schedule: new RetrySchedule({
+          initialMs: config.writeback.retry_interval,
+          maxMs: 32 * config.writeback.retry_interval,
+        }),
         logger,
       }),
       (part) => part.close(),
@@ -133,11 +146,15 @@ export async function startOrigin(config: OriginConfig, flags: OriginFlags, cont
     const handler = createOriginHandler({
       service,
       peerContext: node.context,
-      reloadScheduler: (json) => Promise.resolve(reconfigure(node, parseJson(json))),
+      reloadScheduler: (json) => Promise.resolve(reconfigure(node, parseJson(json), logger)),
       logger,
     });
     const monitor = lifetime.own(new ProcessMonitor(), (part) => part.close());
-    const server = await openPort({ handler: withNodeStats(handler, node, monitor), port: flags.blobServerPort, access: config.access, tls }, logger, lifetime);
+    const server = await openPort(
+      { handler: withNodeStats(handler, node, monitor), port: flags.blobServerPort, access: config.access, tls },
+      logger,
+      lifetime,
+    );
     health.start();
     await ring.waitForSelf(config.hashring.membership_wait_timeout, config.hashring.membership_wait_interval);
     service.start();

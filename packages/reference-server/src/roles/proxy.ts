@@ -2,7 +2,13 @@
 import { mkdirSync } from 'node:fs';
 import { KrakenError } from '@kraken/core/errors';
 import { DiskStore } from '@kraken/p2p';
-import { BuildIndexClient, createOriginBlobSource, createOriginWriter, createProxyHandler, OriginClusterClient } from '@kraken/registry-http';
+import {
+  BuildIndexClient,
+  createOriginBlobSource,
+  createOriginWriter,
+  createProxyHandler,
+  OriginClusterClient,
+} from '@kraken/registry-http';
 import type { ProxyConfig } from '../config/component-keys.js';
 import { diskCleanup } from './disk-cleanup.js';
 import { openPort } from './listen.js';
@@ -22,10 +28,18 @@ export async function startProxy(config: ProxyConfig, flags: ProxyFlags, context
     const tls = tlsServerOptions(config.tls);
     warnAtStart(context, tls !== undefined);
     const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
-    const origins = new OriginClusterClient({ source: await openActive('origin', config.origin, http, logger, lifetime), http, logger });
-    const tags = new BuildIndexClient({ source: await openActive('build_index', config.build_index, http, logger, lifetime), http });
+    const origins = new OriginClusterClient({
+      source: await openActive('origin', config.origin, http, logger, lifetime),
+      http,
+      logger,
+    });
+    const tags = new BuildIndexClient({
+      source: await openActive('build_index', config.build_index, http, logger, lifetime),
+      http,
+    });
     const { upload_dir: uploadDir, cache_dir: cacheDir } = config.castore;
-    if (uploadDir === '' || cacheDir === '') throw new KrakenError('config-invalid', 'castore: upload_dir and cache_dir are required');
+    if (uploadDir === '' || cacheDir === '')
+      throw new KrakenError('config-invalid', 'castore: upload_dir and cache_dir are required');
     for (const directory of [uploadDir, cacheDir]) mkdirSync(directory, { recursive: true });
     const store = lifetime.own(
       await DiskStore.open({ cacheDir, uploadDir, cleanup: diskCleanup(config.castore.cache_cleanup), logger }),
@@ -37,7 +51,10 @@ export async function startProxy(config: ProxyConfig, flags: ProxyFlags, context
         tags,
         writer: createOriginWriter({ store, origins }),
         ready: [(signal) => origins.checkReady(signal), (signal) => tags.checkReady(signal)],
-        prefetch: { blobBytesMin: config.server.prefetch_min_blob_size, blobBytesMax: config.server.prefetch_max_blob_size },
+        prefetch: {
+          blobBytesMin: config.server.prefetch_min_blob_size,
+          blobBytesMax: config.server.prefetch_max_blob_size,
+        },
         logger,
       }),
       (part) => part.close(),

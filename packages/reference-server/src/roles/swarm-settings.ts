@@ -2,17 +2,16 @@
 import { networkInterfaces } from 'node:os';
 import type { PeerId } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
-import type { PeerNode } from '@kraken/p2p';
 import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '@kraken/core/swarm';
 import { randomBytes } from 'node:crypto';
 import type { AgentConfig } from '../config/component-keys.js';
-import { swarmConfigFromGoJson } from '../config/scheduler-json.js';
 
 type SchedulerConfig = AgentConfig['scheduler'];
 
 export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerId' | 'role'> {
   const { connstate, conn, dispatch } = config;
-  const { role: _role, ...defaults } = DEFAULT_SWARM_CONFIG;
+  // The node knows what it is.
+  const { role, ...defaults } = DEFAULT_SWARM_CONFIG;
   const pipelineLimit = dispatch.pipeline_limit || defaults.pipelineLimit;
   return {
     ...defaults,
@@ -42,7 +41,10 @@ export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerI
 export function bandwidthOf(config: SchedulerConfig): { egressBytesPerSec?: number; ingressBytesPerSec?: number } {
   const { bandwidth } = config.conn;
   if (!bandwidth.enable) return {};
-  return { egressBytesPerSec: bandwidth.egress_bits_per_sec / 8, ingressBytesPerSec: bandwidth.ingress_bits_per_sec / 8 };
+  return {
+    egressBytesPerSec: bandwidth.egress_bits_per_sec / 8,
+    ingressBytesPerSec: bandwidth.ingress_bits_per_sec / 8,
+  };
 }
 
 /**
@@ -52,7 +54,10 @@ export function bandwidthOf(config: SchedulerConfig): { egressBytesPerSec?: numb
 export function peerIdOf(factory: string): PeerId | undefined {
   if (factory === 'addr_hash') return undefined;
   if (factory === 'random') return randomBytes(20).toString('hex') as PeerId;
-  throw new KrakenError('config-invalid', `peer_id_factory: expected addr_hash or random, got ${JSON.stringify(factory)}`);
+  throw new KrakenError(
+    'config-invalid',
+    `peer_id_factory: expected addr_hash or random, got ${JSON.stringify(factory)}`,
+  );
 }
 
 /**
@@ -69,20 +74,4 @@ export function peerIpOf(flag: string | undefined): string {
     if (found !== undefined) return found.address;
   }
   throw new KrakenError('config-invalid', '--peer-ip: no address found on any interface; give one');
-}
-
-/** `PATCH /x/config/scheduler`: the body replaces the configuration; downloads go on. @throws KrakenError `request-invalid` */
-export function reconfigure(node: PeerNode, json: unknown): void {
-  const { swarm, bandwidth } = swarmConfigFromGoJson(json);
-  node.reconfigure(swarm);
-  node.setBandwidth(bandwidth);
-}
-
-/** @throws KrakenError `request-invalid` */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new KrakenError('request-invalid', `json decode: ${String(cause)}`, { cause });
-  }
 }

@@ -14,13 +14,21 @@ export interface TrackerFlags {
 }
 
 /** @throws KrakenError `config-invalid`; system errors of the listening socket */
-export async function startTracker(config: TrackerConfig, flags: TrackerFlags, context: RoleContext): Promise<RunningRole> {
+export async function startTracker(
+  config: TrackerConfig,
+  flags: TrackerFlags,
+  context: RoleContext,
+): Promise<RunningRole> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
     const tls = tlsServerOptions(config.tls);
     warnAtStart(context, tls !== undefined);
     const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
-    const origins = new OriginClusterClient({ source: await openActive('origin', config.origin, http, logger, lifetime), http, logger });
+    const origins = new OriginClusterClient({
+      source: await openActive('origin', config.origin, http, logger, lifetime),
+      http,
+      logger,
+    });
     const handler = createTrackerHandler({
       origins,
       peerOrder: peerOrderOf(config.peerhandoutpolicy.priority),
@@ -37,5 +45,8 @@ export async function startTracker(config: TrackerConfig, flags: TrackerFlags, c
 /** @throws KrakenError `config-invalid`, as Kraken for an unknown name */
 function peerOrderOf(name: string): PeerOrderName {
   if (Object.hasOwn(PEER_ORDERS, name)) return name as PeerOrderName;
-  throw new KrakenError('config-invalid', `peerhandoutpolicy.priority: priority policy ${JSON.stringify(name)} not found; known: ${Object.keys(PEER_ORDERS).join(', ')}`);
+  throw new KrakenError(
+    'config-invalid',
+    `peerhandoutpolicy.priority: priority policy ${JSON.stringify(name)} not found; known: ${Object.keys(PEER_ORDERS).join(', ')}`,
+  );
 }

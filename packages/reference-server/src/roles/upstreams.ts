@@ -9,7 +9,12 @@ type HostsConfig = OriginConfig['cluster'];
 type ActiveConfig = TrackerConfig['origin'];
 
 /** @throws KrakenError `config-invalid` naming `key` */
-export async function openHosts(key: string, config: HostsConfig, logger: Logger, lifetime: Lifetime): Promise<HostList> {
+export async function openHosts(
+  key: string,
+  config: HostsConfig,
+  logger: Logger,
+  lifetime: Lifetime,
+): Promise<HostList> {
   const hosts: HostListConfig = {
     ttlMs: config.ttl,
     ...(config.dns === '' ? {} : { dns: config.dns }),
@@ -18,7 +23,9 @@ export async function openHosts(key: string, config: HostsConfig, logger: Logger
   try {
     return lifetime.own(await HostList.open(hosts, { logger }), (list) => list.close());
   } catch (cause) {
-    throw new KrakenError('config-invalid', `${key}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new KrakenError('config-invalid', `${key}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
 }
 

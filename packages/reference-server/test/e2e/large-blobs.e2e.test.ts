@@ -23,12 +23,18 @@ test.serial('three agents pull 2 GiB at once in bounded memory', async (t) => {
     const blob = testBlob('2 GiB', 2 * GIB);
     await uploadToOrigins([cluster.at('origin-1'), cluster.at('origin-2')], 'library/big', blob);
     const names = ['agent-1', 'agent-2', 'agent-3'];
-    const pulls = await Promise.all(names.map(async (name) => pull(`http://${cluster.at(`${name} api`)}/namespace/library%2Fbig/blobs/${blob.digest}`)));
+    const pulls = await Promise.all(
+      names.map(async (name) =>
+        pull(`http://${cluster.at(`${name} api`)}/namespace/library%2Fbig/blobs/${blob.digest}`),
+      ),
+    );
     for (const [i, name] of names.entries()) {
       t.is(pulls[i]?.digest, blob.digest, name);
       const rss = peakRssBytes(cluster.process(name));
       const { process: cost, node } = await statsOf(cluster, name);
-      t.log(`${name}: ${((pulls[i]?.totalMs ?? 0) / 1000).toFixed(1)} s, peak RSS ${(rss / MIB).toFixed(0)} MiB, loop delay p99 ${cost.eventLoopDelayMs.p99} ms, max ${cost.eventLoopDelayMs.max} ms, duplicates ${node.piecesDuplicate}`);
+      t.log(
+        `${name}: ${((pulls[i]?.totalMs ?? 0) / 1000).toFixed(1)} s, peak RSS ${(rss / MIB).toFixed(0)} MiB, loop delay p99 ${cost.eventLoopDelayMs.p99} ms, max ${cost.eventLoopDelayMs.max} ms, duplicates ${node.piecesDuplicate}`,
+      );
       t.true(rss <= 200 * MIB, `${name} peak RSS ${(rss / MIB).toFixed(0)} MiB`);
       t.true(cost.eventLoopDelayMs.p99 <= 50, `${name} event-loop delay p99 ${cost.eventLoopDelayMs.p99} ms`);
     }
@@ -39,8 +45,14 @@ test.serial('three agents pull 2 GiB at once in bounded memory', async (t) => {
 
 test.serial('an agent that is killed in the middle of a pull fetches again at most what was in flight', async (t) => {
   t.timeout(300_000);
-  const limit = 'scheduler: {conn: {bandwidth: {enable: true, egress_bits_per_sec: 419430400, ingress_bits_per_sec: 8589934592}}}';
-  const cluster = await new ProcessCluster({ origins: 1, agents: 1, pieceLength: '1MB', extra: { origin: limit } }).start();
+  const limit =
+    'scheduler: {conn: {bandwidth: {enable: true, egress_bits_per_sec: 419430400, ingress_bits_per_sec: 8589934592}}}';
+  const cluster = await new ProcessCluster({
+    origins: 1,
+    agents: 1,
+    pieceLength: '1MB',
+    extra: { origin: limit },
+  }).start();
   try {
     const blob = testBlob('killed', 256 * MIB);
     await uploadToOrigins([cluster.at('origin-1')], 'library/killed', blob);
@@ -63,7 +75,9 @@ test.serial('an agent that is killed in the middle of a pull fetches again at mo
     t.is(again.digest, blob.digest);
     const { node } = await statsOf(cluster, 'agent-1');
     const inFlight = Math.max(0, requested - before);
-    t.log(`stored ${before} of 256 pieces, about ${inFlight} in flight; ${node.piecesReceived} fetched after the restart`);
+    t.log(
+      `stored ${before} of 256 pieces, about ${inFlight} in flight; ${node.piecesReceived} fetched after the restart`,
+    );
     // Between the last reading and the kill further pieces may have come, never fewer.
     t.true(node.piecesReceived <= 256 - before, `${node.piecesReceived} fetched, ${256 - before} were missing`);
   } finally {
@@ -73,8 +87,14 @@ test.serial('an agent that is killed in the middle of a pull fetches again at mo
 
 test.serial('the first byte of a cold 1 GiB blob comes before 5 % of it is on disk', async (t) => {
   t.timeout(300_000);
-  const limit = 'scheduler: {conn: {bandwidth: {enable: true, egress_bits_per_sec: 1677721600, ingress_bits_per_sec: 8589934592}}}';
-  const cluster = await new ProcessCluster({ origins: 1, agents: 1, pieceLength: '4MB', extra: { origin: limit } }).start();
+  const limit =
+    'scheduler: {conn: {bandwidth: {enable: true, egress_bits_per_sec: 1677721600, ingress_bits_per_sec: 8589934592}}}';
+  const cluster = await new ProcessCluster({
+    origins: 1,
+    agents: 1,
+    pieceLength: '4MB',
+    extra: { origin: limit },
+  }).start();
   try {
     const blob = testBlob('cold', GIB);
     await uploadToOrigins([cluster.at('origin-1')], 'library/cold', blob);
@@ -85,7 +105,9 @@ test.serial('the first byte of a cold 1 GiB blob comes before 5 % of it is on di
       },
     });
     t.is(pulled.digest, blob.digest);
-    t.log(`first byte after ${pulled.firstByteMs.toFixed(0)} ms with ${(bytesAtFirst / MIB).toFixed(1)} MiB on disk, last after ${(pulled.totalMs / 1000).toFixed(1)} s`);
+    t.log(
+      `first byte after ${pulled.firstByteMs.toFixed(0)} ms with ${(bytesAtFirst / MIB).toFixed(1)} MiB on disk, last after ${(pulled.totalMs / 1000).toFixed(1)} s`,
+    );
     t.true(bytesAtFirst >= 0 && bytesAtFirst < 0.05 * GIB);
   } finally {
     await cluster.stop();

@@ -17,7 +17,8 @@ export function testBlob(seed: string, length: number): TestBlob {
   const content = function* (): Generator<Uint8Array> {
     const cipher = createCipheriv('aes-128-ctr', createHash('md5').update(seed).digest(), Buffer.alloc(16));
     const zeros = Buffer.alloc(CHUNK_BYTES);
-    for (let left = length; left > 0; left -= CHUNK_BYTES) yield cipher.update(left < CHUNK_BYTES ? zeros.subarray(0, left) : zeros);
+    for (let left = length; left > 0; left -= CHUNK_BYTES)
+      yield cipher.update(left < CHUNK_BYTES ? zeros.subarray(0, left) : zeros);
   };
   const hash = createHash('sha256');
   for (const chunk of content()) hash.update(chunk);
@@ -51,9 +52,16 @@ export interface Pulled {
 }
 
 /** GET a URL, hash what comes. */
-export async function pull(url: string, options: { headers?: Record<string, string>; limitMs?: number; onFirstByte?: () => void } = {}): Promise<Pulled> {
+export async function pull(
+  url: string,
+  options: { headers?: Record<string, string>; limitMs?: number; onFirstByte?: () => void } = {},
+): Promise<Pulled> {
   const startedAt = performance.now();
-  const response = await request(url, { headersTimeout: options.limitMs ?? 300_000, bodyTimeout: options.limitMs ?? 300_000, headers: options.headers ?? {} });
+  const response = await request(url, {
+    headersTimeout: options.limitMs ?? 300_000,
+    bodyTimeout: options.limitMs ?? 300_000,
+    headers: options.headers ?? {},
+  });
   const hash = createHash('sha256');
   let length = 0;
   let firstByteMs = -1;
@@ -65,5 +73,11 @@ export async function pull(url: string, options: { headers?: Record<string, stri
     hash.update(chunk);
     length += chunk.length;
   }
-  return { status: response.statusCode, digest: `sha256:${hash.digest('hex')}`, length, firstByteMs, totalMs: performance.now() - startedAt };
+  return {
+    status: response.statusCode,
+    digest: `sha256:${hash.digest('hex')}`,
+    length,
+    firstByteMs,
+    totalMs: performance.now() - startedAt,
+  };
 }

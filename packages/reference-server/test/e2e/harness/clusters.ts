@@ -73,8 +73,7 @@ export class ProcessCluster {
   }
 
   async stop(): Promise<void> {
-    const exits = await Promise.all([...this.processes.values()].reverse().map(async (started) => stopProcess(started)));
-    void exits;
+    await Promise.all([...this.processes.values()].reverse().map(async (started) => stopProcess(started)));
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -86,9 +85,31 @@ export class ProcessCluster {
     const config = ['--config', file];
     switch (role) {
       case 'origin':
-        return ['origin', ...config, '--blobserver-hostname', HOST, '--blobserver-port', String(this.port(name)), '--peer-ip', HOST, '--peer-port', String(this.port(`${name} peer`))];
+        return [
+          'origin',
+          ...config,
+          '--blobserver-hostname',
+          HOST,
+          '--blobserver-port',
+          String(this.port(name)),
+          '--peer-ip',
+          HOST,
+          '--peer-port',
+          String(this.port(`${name} peer`)),
+        ];
       case 'agent':
-        return ['agent', ...config, '--agent-registry-port', String(this.port(name)), '--agent-server-port', String(this.port(`${name} api`)), '--peer-ip', HOST, '--peer-port', String(this.port(`${name} peer`))];
+        return [
+          'agent',
+          ...config,
+          '--agent-registry-port',
+          String(this.port(name)),
+          '--agent-server-port',
+          String(this.port(`${name} api`)),
+          '--peer-ip',
+          HOST,
+          '--peer-port',
+          String(this.port(`${name} peer`)),
+        ];
       default:
         return [role, ...config, '--port', String(this.port(name))];
     }
@@ -110,7 +131,8 @@ export class ProcessCluster {
         `localdb: {source: ${this.path(name, 'origin.db')}}`,
         `metainfogen: {piece_lengths: {0: ${this.#options.pieceLength ?? '1MB'}}}`,
         'writeback: {retry_interval: 500ms}',
-        this.#options.originBackends ?? `backends: [{namespace: '.*', backend: {file: {directory: ${this.path('storage', 'blobs')}, name_path: sharded_docker_blob}}}]`,
+        this.#options.originBackends ??
+          `backends: [{namespace: '.*', backend: {file: {directory: ${this.path('storage', 'blobs')}, name_path: sharded_docker_blob}}}]`,
       ],
       tracker: [`origin: ${hosts(originHosts)}`, 'trackerserver: {announce_interval: 1s}'],
       'build-index': [
@@ -138,7 +160,10 @@ export class ProcessCluster {
 }
 
 export interface NodeStatsAnswer {
-  readonly process: { readonly rssBytes: number; readonly eventLoopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number } };
+  readonly process: {
+    readonly rssBytes: number;
+    readonly eventLoopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
+  };
   readonly node: Readonly<Record<string, unknown>> & {
     readonly bytesSent: number;
     readonly bytesReceived: number;

@@ -15,13 +15,18 @@ export class Containerd {
   static async start(directory: string): Promise<Containerd> {
     mkdirSync(directory, { recursive: true });
     const socket = join(directory, 'c.sock');
-    const plugins = ['cri', 'btrfs', 'aufs', 'zfs', 'devmapper'].map((name) => (name === 'cri' ? 'io.containerd.grpc.v1.cri' : `io.containerd.snapshotter.v1.${name}`));
+    const plugins = ['cri', 'btrfs', 'aufs', 'zfs', 'devmapper'].map((name) =>
+      name === 'cri' ? 'io.containerd.grpc.v1.cri' : `io.containerd.snapshotter.v1.${name}`,
+    );
     const config = join(directory, 'config.toml');
     writeFileSync(
       config,
       `version = 2\nroot = "${join(directory, 'root')}"\nstate = "${join(directory, 'state')}"\ndisabled_plugins = ${JSON.stringify(plugins)}\n[grpc]\n  address = "${socket}"\n`,
     );
-    const containerd = new Containerd(startProcess('containerd', 'containerd', ['--config', config], { cwd: directory }), socket);
+    const containerd = new Containerd(
+      startProcess('containerd', 'containerd', ['--config', config], { cwd: directory }),
+      socket,
+    );
     for (let i = 0; ; i++) {
       try {
         await containerd.ctr('version');

@@ -45,12 +45,24 @@ export async function addIndex(layout: string): Promise<string> {
   const index = readIndex(layout);
   const of = (tag: string, architecture: string): Descriptor => {
     const found = descriptorOf(index, tag);
-    return { mediaType: found.mediaType, digest: found.digest, size: found.size, platform: { architecture, os: 'linux' } };
+    return {
+      mediaType: found.mediaType,
+      digest: found.digest,
+      size: found.size,
+      platform: { architecture, os: 'linux' },
+    };
   };
-  const multi = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [of('v1', 'amd64'), of('arm', 'arm64')] }));
+  const multi = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [of('v1', 'amd64'), of('arm', 'arm64')] }),
+  );
   const hex = createHash('sha256').update(multi).digest('hex');
   writeFileSync(join(layout, 'blobs', 'sha256', hex), multi);
-  const added: Descriptor = { mediaType: INDEX_TYPE, digest: `sha256:${hex}`, size: multi.length, annotations: { 'org.opencontainers.image.ref.name': 'multi' } };
+  const added: Descriptor = {
+    mediaType: INDEX_TYPE,
+    digest: `sha256:${hex}`,
+    size: multi.length,
+    annotations: { 'org.opencontainers.image.ref.name': 'multi' },
+  };
   writeFileSync(join(layout, 'index.json'), JSON.stringify({ ...index, manifests: [...index.manifests, added] }));
   return added.digest;
 }

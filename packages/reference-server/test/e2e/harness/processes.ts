@@ -17,9 +17,18 @@ export interface StartedProcess {
   readonly exited: Promise<number | string>;
 }
 
-export function startProcess(name: string, command: string, args: readonly string[], options: { cwd: string; env?: Record<string, string> }): StartedProcess {
+export function startProcess(
+  name: string,
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): StartedProcess {
   mkdirSync(options.cwd, { recursive: true });
-  const child = spawn(command, args, { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   const keep = (part: Buffer): void => {
     output = (output + part.toString('utf8')).slice(-OUTPUT_MAX);
@@ -36,15 +45,26 @@ export function startProcess(name: string, command: string, args: readonly strin
 }
 
 /** One role of the reference server. */
-export function startServer(name: string, args: readonly string[], cwd: string, env: Record<string, string> = {}): StartedProcess {
+export function startServer(
+  name: string,
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): StartedProcess {
   return startProcess(name, process.execPath, [SERVER, ...args], { cwd, env });
 }
 
 /** Ask until `url` answers 200. */
-export async function untilHealthy(started: StartedProcess, url: string, limitMs = 20_000, dispatcher?: Parameters<typeof request>[1]): Promise<void> {
+export async function untilHealthy(
+  started: StartedProcess,
+  url: string,
+  limitMs = 20_000,
+  dispatcher?: Parameters<typeof request>[1],
+): Promise<void> {
   const deadline = Date.now() + limitMs;
   for (;;) {
-    if (started.child.exitCode !== null) throw new Error(`${started.name} ended with ${started.child.exitCode}:\n${started.output()}`);
+    if (started.child.exitCode !== null)
+      throw new Error(`${started.name} ended with ${started.child.exitCode}:\n${started.output()}`);
     try {
       const response = await request(url, { ...dispatcher, headersTimeout: 2000 });
       await response.body.dump();
@@ -52,7 +72,8 @@ export async function untilHealthy(started: StartedProcess, url: string, limitMs
     } catch {
       // Not listening yet.
     }
-    if (Date.now() > deadline) throw new Error(`${started.name} is not healthy after ${limitMs} ms:\n${started.output()}`);
+    if (Date.now() > deadline)
+      throw new Error(`${started.name} is not healthy after ${limitMs} ms:\n${started.output()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -70,8 +91,15 @@ export async function stopProcess(started: StartedProcess, graceMs = 15_000): Pr
 }
 
 /** Run a command to its end. @throws Error with its output when it fails */
-export async function run(command: string, args: readonly string[], options: { cwd?: string; env?: Record<string, string>; limitMs?: number } = {}): Promise<string> {
-  const started = startProcess(command, command, args, { cwd: options.cwd ?? process.cwd(), ...(options.env === undefined ? {} : { env: options.env }) });
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string>; limitMs?: number } = {},
+): Promise<string> {
+  const started = startProcess(command, command, args, {
+    cwd: options.cwd ?? process.cwd(),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  });
   const timer = setTimeout(() => started.child.kill('SIGKILL'), options.limitMs ?? 120_000);
   const code = await started.exited.finally(() => clearTimeout(timer));
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${started.output()}`);
