@@ -6,7 +6,7 @@
 import { unreachable } from '../errors/index.js';
 import { MachineLoop, type Machine, type MachineHost, type Millis, type StepObserver } from '../machine/index.js';
 import { pieceCount, type Digest } from '../content/index.js';
-import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent, SwarmObservation } from '../swarm/index.js';
+import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent, SwarmObservation, SwarmView } from '../swarm/index.js';
 import type { VirtualClock } from './clock.js';
 import type { PieceContent } from './disk.js';
 import type { Endpoint, PieceTransfer } from './endpoint.js';
@@ -24,6 +24,11 @@ export interface PullListener {
   pieceStored(digest: Digest, piece: number): void;
 }
 
+/** What runs on a node: the shipping machine, or one that looks like it. */
+export interface SimMachine extends Machine<SwarmEvent, SwarmEffect> {
+  inspect(): SwarmView;
+}
+
 export interface SimHostContext {
   readonly clock: VirtualClock;
   readonly network: Network;
@@ -38,7 +43,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
   /** Sockets by connection number; also dials under way. */
   readonly endpoints = new Map<number, Endpoint>();
   readonly nodeState: SimNode;
-  readonly machine: Machine<SwarmEvent, SwarmEffect>;
+  readonly machine: SimMachine;
   isDown = false;
   listener: PullListener | undefined;
   readonly #context: SimHostContext;
@@ -48,7 +53,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
   /** Earliest timer that is set; timers are never taken back, a stale one only looks at the wish. */
   #timerAt: Millis = Infinity;
 
-  constructor(node: SimNode, machine: Machine<SwarmEvent, SwarmEffect>, context: SimHostContext) {
+  constructor(node: SimNode, machine: SimMachine, context: SimHostContext) {
     this.nodeState = node;
     this.machine = machine;
     this.#context = context;

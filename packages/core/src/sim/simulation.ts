@@ -10,7 +10,7 @@ import {
   type MetaInfo,
   type PeerId,
 } from '../content/index.js';
-import type { Machine, Millis } from '../machine/index.js';
+import type { Millis } from '../machine/index.js';
 import { Random } from '../random/index.js';
 import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '../swarm/index.js';
 import { CHECKERS, CheckFailed, type Checker, type SimView } from './checkers/index.js';
@@ -18,7 +18,7 @@ import { SimClient, type Want } from './client.js';
 import { VirtualClock } from './clock.js';
 import { SimDisk } from './disk.js';
 import { drawFaults, type FaultTarget, type Injection } from './faults/index.js';
-import { SimHost, type SimHostContext } from './host.js';
+import { SimHost, type SimHostContext, type SimMachine } from './host.js';
 import { LINK_MODELS } from './links/index.js';
 import { Network } from './network.js';
 import { SimNode } from './node.js';
@@ -28,7 +28,7 @@ import { SimTracker } from './tracker.js';
 import { TraceHash } from './trace.js';
 
 /** What runs on the nodes; replaced in tests that break it on purpose. */
-export type MachineFactory = (config: SwarmConfig, random: Random) => Machine<SwarmEvent, SwarmEffect>;
+export type MachineFactory = (config: SwarmConfig, random: Random) => SimMachine;
 
 const shipping: MachineFactory = (config, random) => new SwarmMachine(config, random);
 
@@ -295,7 +295,7 @@ export class Simulation implements SimView, FaultTarget {
   }
 
   #makeCheckers(): Checker[] {
-    return this.options.checkers.map((name) => {
+    return [...new Set([...this.options.checkers, 'time-moves-on'])].map((name) => {
       const create = CHECKERS[name];
       if (create === undefined)
         throw new RangeError(`checker expected one of ${Object.keys(CHECKERS).join(', ')}, got ${name}`);

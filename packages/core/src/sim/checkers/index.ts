@@ -4,7 +4,9 @@ import type { CheckerFactory } from './checker.js';
 import { committedWhole } from './committed-whole.js';
 import { effectsCompletedOnce } from './effects-completed-once.js';
 import { pullsAnsweredOnce } from './pulls-answered-once.js';
+import { rarity } from './rarity.js';
 import { requestsInBitfield } from './requests-in-bitfield.js';
+import { timeMovesOn } from './time-moves-on.js';
 
 export { CheckFailed, type Checker, type CheckerFactory, type SimView } from './checker.js';
 
@@ -13,5 +15,7 @@ export const CHECKERS: Readonly<Record<string, CheckerFactory>> = {
   'committed-whole': committedWhole,
   'effects-completed-once': effectsCompletedOnce,
   'pulls-answered-once': pullsAnsweredOnce,
+  rarity,
   'requests-in-bitfield': requestsInBitfield,
+  'time-moves-on': timeMovesOn,
 };
