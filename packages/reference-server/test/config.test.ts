@@ -224,9 +224,9 @@ function compareUsed(
 
 test('all problems are reported at once, with key, line and a suggestion', (t) => {
   inDirectory({ 'c.yaml': 'scheduler:\n  seder_tti: 5m\n  conn_tti: soon\nnonsense: 1\ntracker: [1]\n' }, (dir) => {
-    const error = t.throws(() => load(agentKeys, [join(dir, 'c.yaml')], 'error'), {
+    const error = t.throws<ConfigError>(() => load(agentKeys, [join(dir, 'c.yaml')], 'error'), {
       instanceOf: ConfigError,
-    }) as ConfigError;
+    });
     t.is(error.problems.length, 4);
     t.true(
       error.problems.some((p) => p.key === 'scheduler.seder_tti' && p.expected.includes('seeder_tti') && p.line === 2),

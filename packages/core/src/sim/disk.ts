@@ -20,7 +20,7 @@ export interface SimFile {
   /** Pieces with a right sum and wrong bytes; empty unless somebody forges. */
   readonly forged: Set<number>;
   /** Pieces whose bytes a crash now would lose. */
-  readonly unsynced: Set<number>;
+  unsynced: Bitfield;
   committed: boolean;
   /** First piece that the hash worker has not been given. */
   prefix: number;
@@ -72,7 +72,7 @@ export class SimDisk {
       metainfo,
       have: Bitfield.full(pieces),
       forged: new Set(),
-      unsynced: new Set(),
+      unsynced: new Bitfield(pieces),
       committed: true,
       prefix: pieces,
       hashedAt: 0,
@@ -88,7 +88,7 @@ export class SimDisk {
         metainfo,
         have: new Bitfield(pieceCount(metainfo)),
         forged: new Set(),
-        unsynced: new Set(),
+        unsynced: new Bitfield(pieceCount(metainfo)),
         committed: false,
         prefix: 0,
         hashedAt: now,
@@ -114,7 +114,7 @@ export class SimDisk {
     if (this.#usedBytes + length > this.#capacityBytes) return 'disk-full';
     this.#usedBytes += length;
     file.have.set(piece);
-    file.unsynced.add(piece);
+    file.unsynced.set(piece);
     if (content === 'forged') file.forged.add(piece);
     this.#hashPrefix(file, now);
     return 'ok';
@@ -134,7 +134,7 @@ export class SimDisk {
       return false;
     }
     file.committed = true;
-    file.unsynced.clear();
+    file.unsynced = new Bitfield(file.have.length);
     return true;
   }
 
@@ -156,7 +156,7 @@ export class SimDisk {
         file.forged.delete(piece);
         this.#usedBytes -= pieceLengthAt(file.metainfo, piece);
       }
-      file.unsynced.clear();
+      file.unsynced = new Bitfield(file.have.length);
       file.prefix = 0;
       file.hashedAt = 0;
     }

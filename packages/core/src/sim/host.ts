@@ -166,10 +166,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
         return;
       }
       case 'broadcast':
-        for (const conn of effect.conns) {
-          const end = this.endpoints.get(conn);
-          if (end !== undefined) this.network.send(end, effect.message);
-        }
+        this.network.broadcast(this, effect.conns, effect.message);
         return;
       case 'send-piece':
         this.#sendPiece(effect);

@@ -131,15 +131,24 @@ export class Network {
     });
   }
 
-  /** Effects `send` and `broadcast`: latency only. */
+  /** Effect `send`: latency only. */
   send(end: Endpoint, message: PeerMessage): void {
     const { other } = end;
     if (end.state !== 'open' || other === undefined) return;
     this.counts.messages++;
+    this.clock.afterConstant(this.latencyMs, () => deliver(other, message));
+  }
+
+  /** Effect `broadcast`: one task for all receivers. */
+  broadcast(from: SimHost, conns: readonly number[], message: PeerMessage): void {
+    const receivers: Endpoint[] = [];
+    for (const conn of conns) {
+      const end = from.endpoints.get(conn);
+      if (end?.state === 'open' && end.other !== undefined) receivers.push(end.other);
+    }
+    this.counts.messages += receivers.length;
     this.clock.afterConstant(this.latencyMs, () => {
-      if (other.state === 'open' && !other.broken) {
-        other.host.post({ type: 'message-received', conn: other.conn, message });
-      }
+      for (const receiver of receivers) deliver(receiver, message);
     });
   }
 
@@ -213,4 +222,9 @@ function pair(a: number, b: number): string {
 /** Machines number their dials even, hosts number accepted sockets odd. */
 function wasAccepted(end: Endpoint): boolean {
   return end.conn % 2 === 1;
+}
+
+function deliver(receiver: Endpoint, message: PeerMessage): void {
+  if (receiver.state !== 'open' || receiver.broken) return;
+  receiver.host.post({ type: 'message-received', conn: receiver.conn, message });
 }

@@ -4,6 +4,7 @@
  */
 import type { Millis } from '../machine/index.js';
 import type { SwarmEvent } from '../swarm/index.js';
+import type { PeerMessage } from '../wire/index.js';
 
 /** Part of the fingerprint: a new event type gets a new number. */
 const EVENT_NUMBERS: Readonly<Record<SwarmEvent['type'], number>> = {
@@ -37,6 +38,15 @@ const EVENT_NUMBERS: Readonly<Record<SwarmEvent['type'], number>> = {
   'connection-closed': 28,
 };
 
+const MESSAGE_NUMBERS: Readonly<Record<PeerMessage['type'], number>> = {
+  'piece-request': 1,
+  'announce-piece': 2,
+  'cancel-piece': 3,
+  complete: 4,
+  error: 5,
+  ignored: 6,
+};
+
 export class TraceHash {
   #low = 0x811c9dc5 | 0;
   #high = 0x9747b28c | 0;
@@ -62,8 +72,8 @@ export class TraceHash {
     switch (event.type) {
       case 'message-received':
         this.word(event.conn);
-        this.text(event.message.type);
-        if ('piece' in event.message) this.word(event.message.piece);
+        this.word(MESSAGE_NUMBERS[event.message.type]);
+        if (event.message.type !== 'complete' && event.message.type !== 'ignored') this.word(event.message.piece);
         break;
       case 'piece-stored':
         this.word(event.conn);

@@ -32,7 +32,7 @@ export class Blacklist {
    */
   add(digest: Digest, peer: PeerId, kind: BlacklistKind, now: number, firstMs: number, jitter: number): number {
     let peers = this.#torrents.get(digest);
-    if (peers === undefined) this.#torrents.set(digest, (peers = new Map()));
+    if (peers === undefined) this.#torrents.set(digest, (peers = new Map<PeerId, Entry>()));
     const entry = peers.get(peer) ?? { kind: 'pause', until: -Infinity, failures: 0, bans: 0 };
     peers.set(peer, entry);
     let forMs = PAUSE_MS;

@@ -22,9 +22,9 @@ export class MachineContext implements SwarmContext {
   readonly timers = new Timers<Due>();
   readonly torrents = new Map<Digest, Torrent>();
   readonly fetches = new Set<Digest>();
-  readonly connections = new Connections(this);
-  readonly pulls = new Pulls(this);
-  readonly announces = new AnnounceQueue(this);
+  readonly connections: Connections = new Connections(this);
+  readonly pulls: Pulls = new Pulls(this);
+  readonly announces: AnnounceQueue = new AnnounceQueue(this);
 
   /** @throws KrakenError `config-invalid` for an unknown piece choice */
   constructor(config: SwarmConfig, random: Random) {

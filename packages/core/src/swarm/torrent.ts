@@ -12,6 +12,7 @@ import type { SwarmContext } from './context.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Due } from './due.js';
 import type { CloseReason, Failure, PieceVerdict, SwarmEvent } from './events.js';
+import { unwantPieces, wantPieces } from './pull-pieces.js';
 import type { Pull } from './pulls.js';
 import type { Timer } from './timers.js';
 
@@ -101,7 +102,7 @@ export class Torrent {
   /** A pull was answered. The last one that goes stops a download at once. */
   leave(pull: Pull): void {
     if (!this.pulls.delete(pull)) return;
-    this.#unwant(pull);
+    if (this.dispatcher !== undefined) unwantPieces(this.dispatcher, pull);
     if (this.pulls.size > 0) return;
     if (this.state === 'fetching') this.#end();
     else if (this.state === 'leeching') this.#quiet();
@@ -183,6 +184,7 @@ export class Torrent {
     if (!this.#openUnderWay) return;
     this.#openUnderWay = false;
     if (this.state !== 'opening') return this.#drained();
+    this.#seedWanted = false;
     this.#openFailed(failure);
   }
 
@@ -393,21 +395,8 @@ export class Torrent {
   #admit(pull: Pull): void {
     const { dispatcher } = this;
     if (dispatcher === undefined) return;
-    const { own, readers, metainfo } = dispatcher;
-    this.#context.pulls.open(pull, metainfo);
-    if (this.state === 'seeding') return this.#finish(pull);
-    const pieces = pieceCount(metainfo);
-    pull.first = 0;
-    pull.end = pieces;
-    if (pull.range !== undefined) {
-      pull.first = Math.min(pieces, Math.max(0, Math.floor(pull.range.start / metainfo.pieceLength)));
-      pull.end = Math.min(pieces, Math.max(pull.first, Math.ceil(pull.range.end / metainfo.pieceLength)));
-      if (readers.addRange(pull, own.have)) return this.#finish(pull);
-      own.want(pull.first, pull.end);
-    } else own.wantAll();
-    pull.wanting = true;
-    pull.reader = Math.max(pull.reader, pull.first);
-    if (pull.streaming) readers.addReader(pull);
+    this.#context.pulls.open(pull, dispatcher.metainfo);
+    if (this.state === 'seeding' || !wantPieces(dispatcher, pull)) return this.#finish(pull);
     if (this.state === 'leeching') this.#leech();
   }
 
@@ -448,15 +437,6 @@ export class Torrent {
     const pulls = [...this.pulls];
     this.pulls.clear();
     for (const pull of pulls) this.#context.pulls.finish(pull, failure);
-  }
-
-  #unwant(pull: Pull): void {
-    const { dispatcher } = this;
-    if (dispatcher === undefined || !pull.wanting) return;
-    pull.wanting = false;
-    dispatcher.readers.remove(pull);
-    if (pull.range === undefined) dispatcher.own.unwantAll();
-    else dispatcher.own.unwant(pull.first, pull.end);
   }
 
   #misfit(handshake: Handshake): CloseReason | undefined {

@@ -1,5 +1,5 @@
 /** What must hold for a swarm machine between any two steps, and along its effects. */
-import { Bitfield } from '@kraken/core/content';
+import type { Bitfield } from '@kraken/core/content';
 import type { SwarmConfig, SwarmEffect, SwarmEvent, SwarmMachine, TorrentView } from '@kraken/core/swarm';
 
 /** Follows one machine; throws an Error that names what broke. */

@@ -17,7 +17,7 @@ export async function choosePorts<N extends string>(
       const probe = (await probePort(preferred[name], host)) ?? (await probePort(0, host));
       if (probe === undefined) throw new Error(`no free port on ${host}`);
       chosen[name] = probe.port;
-      held.push(probe.release);
+      held.push(() => probe.release());
     }
   } finally {
     await Promise.all(held.map((release) => release()));

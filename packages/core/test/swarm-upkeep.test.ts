@@ -1,0 +1,120 @@
+/** The swarm machine over time and as a server: requests of peers, idle and old connections, idle seeds. */
+import test from 'ava';
+import { peerInfo, peerOf, Scenario } from './support/swarm-scenario.js';
+
+/** Leeching with an active connection to peer 1 that has everything. */
+function withSeed(config: ConstructorParameters<typeof Scenario>[0] = {}, pieces = 20): { s: Scenario; conn: number } {
+  const s = new Scenario(config, pieces).leech();
+  return { s, conn: s.incoming(1, 'all') };
+}
+
+// Serving.
+
+test('requests are served or refused with the texts of Go', (t) => {
+  const s = new Scenario({}, 4).leech([0, 3]);
+  const conn = s.incoming(1, []);
+  const ask = (piece: number, offset: number, length: number): unknown => {
+    s.message(conn, { type: 'piece-request', piece, offset, length });
+    const [effect] = s.effects;
+    return effect?.type === 'send' && effect.message.type === 'error'
+      ? [effect.message.code, effect.message.text]
+      : effect;
+  };
+  t.deepEqual(ask(0, 0, 1000), { type: 'send-piece', conn, digest: s.digest, piece: 0, length: 1000 });
+  t.deepEqual(ask(3, 0, 500), { type: 'send-piece', conn, digest: s.digest, piece: 3, length: 500 });
+  t.deepEqual(ask(0, 1, 999), [0, 'reading / writing chunk of piece not supported']);
+  t.deepEqual(ask(0, 0, 999), [0, 'reading / writing chunk of piece not supported']);
+  t.deepEqual(ask(9, 0, 0), [0, 'invalid piece index 9: num pieces = 4']);
+  t.deepEqual(ask(1, 0, 1000), [0, 'piece not complete']);
+  for (let i = 0; i < 62; i++) ask(0, 0, 1000);
+  t.deepEqual(ask(0, 0, 1000), [0, 'too many queued requests: limit = 64']);
+  s.step({ type: 'piece-sent', conn, digest: s.digest, piece: 0 });
+  t.deepEqual(s.observations, [{ kind: 'piece-uploaded', digest: s.digest, peer: peerOf(1), piece: 0, length: 1000 }]);
+  s.step({ type: 'piece-send-failed', conn, digest: s.digest, piece: 0, failure: { code: 'io-error', says: 'x' } });
+  t.is(s.torrent().connections[0]?.sending, 62);
+  t.is(s.torrent().connections[0]?.bits?.count, 0, 'the peer announces what it got; nothing is assumed');
+});
+
+// Preemption.
+
+test('a useless connection is closed as idle; leechers that wait for each other stay', (t) => {
+  const seed = new Scenario().seed();
+  seed.incoming(1, []);
+  seed.pass(61_000);
+  t.is(seed.one('close').reason, 'idle');
+
+  const pair = new Scenario({}, 20).leech();
+  const waits = pair.incoming(1, []);
+  pair.pass(200_000);
+  t.deepEqual(pair.of('close'), []);
+  t.is(pair.connOf(1), waits);
+
+  const { s } = withSeed({ leecherIdleMs: 1e9 });
+  s.pass(61_000);
+  t.is(s.one('close').reason, 'idle', 'asked, and nothing came');
+  const off = new Scenario({ preemptionDisabled: true }).seed();
+  off.incoming(1, []);
+  t.deepEqual(off.pass(1e6).of('close'), []);
+});
+
+test('uploads keep a connection and a seed; a stuck one does not', (t) => {
+  const s = new Scenario({ seederIdleMs: 60_000 }).seed();
+  const conn = s.incoming(1, []);
+  for (let i = 0; i < 10; i++) {
+    s.message(conn, { type: 'piece-request', piece: 0, offset: 0, length: 1000 }).pass(20_000);
+    t.deepEqual(s.of('close'), []);
+    s.step({ type: 'piece-sent', conn, digest: s.digest, piece: 0 });
+  }
+  s.message(conn, { type: 'piece-request', piece: 0, offset: 0, length: 1000 }).pass(110_000);
+  t.deepEqual(s.of('close'), []);
+  s.pass(50_000);
+  t.is(s.one('close').reason, 'idle');
+});
+
+test('an idle seed leaves memory and comes back when asked', (t) => {
+  const s = new Scenario().seed();
+  s.pass(290_000);
+  t.false(s.isForgotten);
+  s.pass(40_000);
+  t.deepEqual(s.types, ['close-blob']);
+  t.true(s.isForgotten);
+  s.incoming(1, []);
+  t.deepEqual(s.types, ['open-blob']);
+});
+
+test('an old connection to one of us is closed, to a Go peer only when nothing moves', (t) => {
+  const age = (version: string, moves: boolean): string[] => {
+    const s = new Scenario({ connectionAgeMs: 100_000, seederIdleMs: 1e9 }).seed();
+    const conn = s.incoming(1, [], { version });
+    for (let i = 0; i < 7; i++) {
+      s.message(conn, { type: 'piece-request', piece: 0, offset: 0, length: 1000 });
+      s.step({ type: 'piece-sent', conn, digest: s.digest, piece: 0 });
+      if (moves) s.message(conn, { type: 'piece-request', piece: 0, offset: 0, length: 1000 });
+      s.pass(20_000);
+      if (s.of('close').length > 0) return s.of('close').map((e) => e.reason);
+      if (moves) s.step({ type: 'piece-sent', conn, digest: s.digest, piece: 0 });
+    }
+    return [];
+  };
+  t.deepEqual(age('kraken-ts/1', true), ['too-old']);
+  t.deepEqual(age('', false), ['too-old']);
+  t.deepEqual(age('', true), []);
+});
+
+test('a payload that starts and never ends is closed in the end', (t) => {
+  const { s, conn } = withSeed({ preemptionDisabled: true, pipelineLimit: 1 });
+  s.payload(conn, s.asked(conn)[0]!).pass(59_999);
+  t.deepEqual(s.of('close'), []);
+  s.pass(1);
+  t.like(s.one('close'), { conn, reason: 'idle' });
+});
+
+test('old blacklist entries are purged with the tick', (t) => {
+  const s = new Scenario({ leecherIdleMs: 1e9 })
+    .leech()
+    .answered([peerInfo(1)])
+    .dialFailed(1);
+  s.pass(400_000).answered([peerInfo(1)]);
+  s.dialFailed(1);
+  t.true(s.machine.blacklistSnapshot(s.now)[0]!.remainingMs < 34_000, 'the first failure is forgotten');
+});
