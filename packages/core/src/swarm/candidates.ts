@@ -2,7 +2,7 @@
  * The question that a piece-choice policy answers, over live bitfields: which open pieces may be asked of one peer. One
  * object per torrent, filled anew for each question, so that asking allocates nothing.
  */
-import { Bitfield } from '../content/index.js';
+import type { Bitfield } from '../content/index.js';
 import type { PieceQuestion } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
 import type { Rarity } from './rarity.js';
