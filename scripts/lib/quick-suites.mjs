@@ -6,7 +6,7 @@ export const unitSuite = { name: 'unit, property, vectors, fixed seeds', ...ava(
 
 /** Lint, import rules, formatting. */
 export const ruleSuites = [
-  { name: 'lint', command: process.execPath, args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'], limitSeconds: 180 },
+  { name: 'lint', command: process.execPath, args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'], limitSeconds: 300 },
   { name: 'format', command: process.execPath, args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', 'packages/*/src/**/*.ts', 'packages/*/test/**/*.ts'], limitSeconds: 60 },
   { name: 'import rules', command: process.execPath, args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'packages/*/src', '--config', '.dependency-cruiser.cjs', '--output-type', 'err'], limitSeconds: 60 },
 ];
