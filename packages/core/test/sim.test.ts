@@ -4,7 +4,9 @@ import { createMetaInfo, digestFromHex } from '@kraken/core/content';
 import {
   CHECKERS,
   LINK_MODELS,
+  POLICIES,
   Random,
+  SCENARIOS,
   SimDisk,
   simOptions,
   Simulation,
@@ -299,5 +301,53 @@ test('3 agents with one request ahead at an origin spare 3 slow origins: one to 
       report.bytesFromAgents >= imageBytes,
       `seed ${seed}: agents sent ${(report.bytesFromAgents / imageBytes).toFixed(2)} images`,
     );
+  }
+});
+
+test('late agents come when the others have half of their pieces, and each pulls what it drew', (t) => {
+  const simulation = new Simulation({
+    agents: 12,
+    blobs: 6,
+    blobsPerAgent: 2,
+    blobBytes: MiB,
+    blobBytesMax: 4 * MiB,
+    pieceBytes: 256 * 1024,
+    startWithinMs: 10,
+    lateShare: 1 / 3,
+    checkers: ALL_CHECKERS,
+  });
+  const report = simulation.run();
+  t.is(report.completionMs.length, 12);
+  t.is(simulation.wants.length, 24);
+  t.true(new Set(simulation.blobs.map((blob) => blob.length)).size > 1);
+  const asked = (node: number): number => simulation.wants.find((want) => want.node === node)!.askedAt;
+  const finished = simulation.wants.filter((want) => want.node < 8).map((want) => want.finishedAt!);
+  for (let node = 8; node < 12; node++) {
+    t.true(asked(node) > 10);
+    t.true(asked(node) < Math.max(...finished) + 10);
+  }
+});
+
+test('every scenario has options that a simulation takes, and its small form runs', (t) => {
+  for (const [name, { runs }] of Object.entries(SCENARIOS)) {
+    t.true(runs.length > 0, name);
+    for (const run of runs) {
+      const small = {
+        ...run,
+        agents: 4,
+        blobs: 2,
+        blobsPerAgent: 2,
+        blobBytes: 2 * MiB,
+        blobBytesMax: 0,
+        pieceBytes: MiB,
+      };
+      t.is(new Simulation({ ...small, checkers: ALL_CHECKERS }).run().completionMs.length, 4, name);
+    }
+  }
+});
+
+test('every policy finishes', (t) => {
+  for (const [name, agentSwarm] of Object.entries(POLICIES)) {
+    t.is(run({ agents: 20, blobBytes: 16 * MiB, pieceBytes: MiB, agentSwarm }).completionMs.length, 20, name);
   }
 });

@@ -15,14 +15,19 @@ function withSeed(config: ConstructorParameters<typeof Scenario>[0] = {}, pieces
 // Dials.
 
 test('dials follow the order of the tracker, skip us and those who are connected, keep both limits', (t) => {
-  const s = new Scenario({ dialsPerTorrentMax: 2, connectionsPerTorrentMax: 4 }).leech();
+  const s = new Scenario({ dialsPerTorrentMax: 4, connectionsPerTorrentMax: 5 }).leech();
   s.incoming(3, []);
-  s.answered([peerInfo(0x80), peerInfo(3), peerInfo(5), peerInfo(4), peerInfo(6)]);
+  s.answered([peerInfo(0x80), peerInfo(3), peerInfo(5), peerInfo(4)]);
   t.deepEqual(
     s.of('dial').map((e) => e.peer),
     [peerOf(5), peerOf(4)],
   );
-  s.incoming(7, []);
+  s.answered([9, 10, 11, 12].map((n) => peerInfo(n)));
+  t.deepEqual(
+    s.of('dial').map((e) => e.peer),
+    [peerOf(9), peerOf(10)],
+    'five connections',
+  );
   s.incoming(8, []);
   t.is(s.one('close').reason, 'at-capacity');
   t.deepEqual(
@@ -30,9 +35,60 @@ test('dials follow the order of the tracker, skip us and those who are connected
       .dialFailed(5)
       .of('dial')
       .map((e) => e.peer),
-    [peerOf(6)],
+    [peerOf(11)],
     'a slot that is free again is filled from the last answer',
   );
+});
+
+test('of many peers in the first answer one is dialled, the next if that fails; the others after the second answer', (t) => {
+  const many = [1, 2, 3, 4, 5, 6, 7].map((n) => peerInfo(n));
+  const s = new Scenario().leech().answered(many);
+  t.deepEqual(
+    s.of('dial').map((e) => e.peer),
+    [peerOf(1)],
+  );
+  t.deepEqual(
+    s
+      .dialFailed(1)
+      .of('dial')
+      .map((e) => e.peer),
+    [peerOf(2)],
+  );
+  s.pass(250);
+  t.is(s.of('announce').length, 1, 'soon');
+  s.answered(many);
+  t.deepEqual(
+    s.of('dial').map((e) => e.peer),
+    [3, 4, 5, 6].map(peerOf),
+  );
+});
+
+test('with all dial slots taken a connection is swapped for a fresh peer, never one with a Go peer', (t) => {
+  const setUp = (version: string, peers: readonly number[]): Scenario => {
+    const s = new Scenario({ dialsPerTorrentMax: 2, rotationIntervalMs: 1000 }, 200)
+      .leech()
+      .answered([peerInfo(1), peerInfo(2)]);
+    s.dialled(1, [], { version });
+    s.dialled(2, [], { version });
+    s.answered(peers.map((n) => peerInfo(n)));
+    t.deepEqual(s.of('dial'), []);
+    return s;
+  };
+  const s = setUp('kraken-ts/1', [0x80, 1, 2, 3]);
+  s.pass(2100);
+  t.is(s.of('close')[0]?.reason, 'rotated');
+  t.deepEqual(
+    s.of('dial').map((e) => e.peer),
+    [peerOf(3)],
+  );
+  t.deepEqual(s.machine.blacklistSnapshot(s.now), []);
+  s.dialFailed(3).pass(1000);
+  t.is(s.of('close').length, 0, 'a free slot is filled without a swap');
+  t.deepEqual(setUp('', [3]).pass(9000).of('close'), []);
+  t.deepEqual(setUp('kraken-ts/1', [1, 2]).pass(9000).of('close'), [], 'nobody to swap for');
+  t.deepEqual(setUp('kraken-ts/1', []).pass(9000).of('close'), []);
+  const ended = setUp('kraken-ts/1', [3]).step({ type: 'pull-cancelled', pull: 1 });
+  t.deepEqual(ended.pass(9000).of('close'), []);
 });
 
 test('the limit of the node holds for dials and for those who come', (t) => {

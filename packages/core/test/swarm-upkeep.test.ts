@@ -57,6 +57,23 @@ test('a useless connection is closed as idle; leechers that wait for each other 
   t.deepEqual(off.pass(1e6).of('close'), []);
 });
 
+test('leechers that fill all slots and wait for each other make way, one per tick', (t) => {
+  const full = new Scenario({ connectionsPerTorrentMax: 3, leecherIdleMs: 1e9, rotationIntervalMs: 0 }, 20).leech();
+  for (const n of [1, 2, 3]) full.incoming(n, []);
+  full.pass(29_000);
+  t.deepEqual(full.of('close'), []);
+  full.pass(31_500);
+  t.deepEqual(
+    full.of('close').map((e) => e.reason),
+    ['idle'],
+  );
+  full.answered([peerInfo(9)]);
+  t.deepEqual(
+    full.of('dial').map((e) => e.peer),
+    [peerOf(9)],
+  );
+});
+
 test('uploads keep a connection and a seed; a stuck one does not', (t) => {
   const s = new Scenario({ seederIdleMs: 60_000 }).seed();
   const conn = s.incoming(1, []);

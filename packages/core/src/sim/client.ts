@@ -42,7 +42,7 @@ export class SimClient implements PullListener {
     host: SimHost,
     options: {
       streaming: boolean;
-      /** Wait before a failed pull is asked for again; Infinity: a failure is final. */
+      /** Wait before a failed pull is asked for again; 0: a failure is final. */
       retryMs: number;
       onFinished: (want: Want) => void;
       later: (delayMs: number, task: () => void) => void;
@@ -91,7 +91,7 @@ export class SimClient implements PullListener {
       return;
     }
     want.failures.push(failure);
-    if (this.#retryMs === Infinity) {
+    if (this.#retryMs === 0) {
       this.#onFinished(want);
       return;
     }

@@ -13,7 +13,9 @@ export {
 } from './links/index.js';
 export { Random } from '../random/index.js';
 export { DEFAULT_SIM_OPTIONS, simOptions, type SimOptions } from './options.js';
+export { POLICIES } from './policies.js';
 export { percentile, reportLine, type SimCounts, type SimReport } from './report.js';
+export { SCENARIOS, type Scenario } from './scenarios/index.js';
 export { Simulation, type MachineFactory } from './simulation.js';
 export { TraceHash } from './trace.js';
 export { drawOptions } from './draw.js';

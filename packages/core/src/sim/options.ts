@@ -14,9 +14,16 @@ export interface SimOptions {
   readonly replicas: number;
   readonly blobs: number;
   readonly blobBytes: number;
+  /** Sizes are drawn from `blobBytes` up to this. */
+  readonly blobBytesMax: number;
+  /** Blobs that one agent pulls, drawn; all when there are not more. */
+  readonly blobsPerAgent: number;
   readonly pieceBytes: number;
   /** Agents start at a drawn time in [0, startWithinMs). */
   readonly startWithinMs: number;
+  /** Share of the agents that starts only when the others have `lateWhenDone` of their pieces. */
+  readonly lateShare: number;
+  readonly lateWhenDone: number;
   /** Each pull has an in-order reader. */
   readonly streaming: boolean;
   /** Name of a link model. */
@@ -52,7 +59,7 @@ export interface SimOptions {
   readonly faultKinds: readonly string[];
   /** The safety phase: faults begin and end in it; afterwards everything is healed. */
   readonly faultMs: number;
-  /** A failed pull is asked for again after so long; Infinity: a failure is final. */
+  /** A failed pull is asked for again after so long; 0: a failure is final. */
   readonly retryMs: number;
   /** A run that is not through by then has failed. */
   readonly horizonMs: number;
@@ -76,8 +83,12 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   replicas: 3,
   blobs: 1,
   blobBytes: 64 * 1024 * 1024,
+  blobBytesMax: 0,
+  blobsPerAgent: Number.MAX_SAFE_INTEGER,
   pieceBytes: 1024 * 1024,
   startWithinMs: 100,
+  lateShare: 0,
+  lateWhenDone: 0.5,
   streaming: false,
   link: 'token-bucket',
   agentUpBytesPerSecond: 300e6,
@@ -93,12 +104,12 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   peerOrder: 'completeness',
   diskDelayMs: 0.5,
   pieceWriteMs: 0.2,
-  diskCapacityBytes: Infinity,
+  diskCapacityBytes: Number.MAX_SAFE_INTEGER,
   hashSecondsPerGB: 0.56,
   faults: 0,
   faultKinds: [],
   faultMs: 0,
-  retryMs: Infinity,
+  retryMs: 0,
   horizonMs: 600_000,
   quietMs: 15_000,
   checkers: [],
@@ -141,8 +152,15 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
   }
   if (!(options.rateIntervalMs > 0 && options.rateIntervalMs <= 5))
     problems.push(`rateIntervalMs expected in (0, 5], got ${options.rateIntervalMs}`);
+  if (!(options.lateShare >= 0 && options.lateShare < 1))
+    problems.push(`lateShare expected in [0, 1), got ${options.lateShare}`);
   if (problems.length > 0) throw new RangeError(problems.join('; '));
-  return { ...options, replicas: Math.min(options.replicas, options.origins) };
+  return {
+    ...options,
+    replicas: Math.min(options.replicas, options.origins),
+    blobBytesMax: Math.max(options.blobBytesMax, options.blobBytes),
+    blobsPerAgent: Math.min(options.blobsPerAgent, options.blobs),
+  };
 }
 
 /** The swarm settings of a node of this run, but for its id. */

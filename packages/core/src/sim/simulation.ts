@@ -2,14 +2,7 @@
  * One run: nodes around shipping machines, the network between them, trackers, a workload and checkers,
  * all driven by virtual time and one seed.
  */
-import {
-  createMetaInfo,
-  digestFromHex,
-  pieceCountOf,
-  type Digest,
-  type MetaInfo,
-  type PeerId,
-} from '../content/index.js';
+import type { Digest, MetaInfo, PeerId } from '../content/index.js';
 import type { Millis } from '../machine/index.js';
 import { Random } from '../random/index.js';
 import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '../swarm/index.js';
@@ -26,6 +19,7 @@ import { simOptions, swarmSettings, type SimOptions } from './options.js';
 import { count, emptyCounts, makeReport, type SimReport } from './report.js';
 import { SimTracker } from './tracker.js';
 import { TraceHash } from './trace.js';
+import { drawWants, LateJoiners, placeBlobs, randomHex } from './workload.js';
 
 /** What runs on the nodes; replaced in tests that break it on purpose. */
 export type MachineFactory = (config: SwarmConfig, random: Random) => SimMachine;
@@ -55,7 +49,8 @@ export class Simulation implements SimView, FaultTarget {
   readonly #byAddress = new Map<string, SimNode>();
   readonly #hostContext: SimHostContext;
   /** Origins by blob, as the ring of a cluster would place it. */
-  readonly #replicas = new Map<Digest, readonly SimNode[]>();
+  readonly #replicas: ReadonlyMap<Digest, readonly SimNode[]>;
+  readonly #late: LateJoiners;
   #open: number;
   #steps = 0;
 
@@ -88,7 +83,9 @@ export class Simulation implements SimView, FaultTarget {
       hostAt: (ip, port) => this.#byAddress.get(`${ip}:${port}`)?.host,
     });
     this.nodes = this.#makeNodes(draw.ids);
-    this.blobs = this.#makeBlobs(draw.blobs);
+    const placed = placeBlobs(draw.blobs, options, this.nodes.slice(options.agents));
+    this.blobs = placed.map(({ metainfo }) => metainfo);
+    this.#replicas = new Map(placed.map(({ metainfo, holders }) => [metainfo.digest, holders]));
     this.trackers = this.#makeTrackers();
     this.#checkers = this.#makeCheckers();
     this.#steppers = this.#checkers.filter((checker) => checker.step !== undefined);
@@ -103,10 +100,13 @@ export class Simulation implements SimView, FaultTarget {
         if (observation.kind === 'piece-received' && !host.isOrigin) {
           this.#counts.pieces++;
           if (observation.fromOrigin) this.#counts.piecesFromOrigins++;
+          for (const want of this.#late.pieceStored())
+            this.#ask(want, this.clock.now + draw.starts.unit() * options.startWithinMs);
         }
       },
     };
-    this.wants = this.#makeWants(draw.starts);
+    this.wants = drawWants(draw.starts, options, this.blobs);
+    this.#late = new LateJoiners(options, this.wants);
     this.faults = drawFaults(draw.faults, options);
     this.#open = this.wants.length;
   }
@@ -126,7 +126,7 @@ export class Simulation implements SimView, FaultTarget {
    */
   run(): SimReport {
     for (const node of this.nodes) this.restart(node);
-    for (const want of this.wants) this.clock.at(want.askedAt, () => this.#clients[want.node]?.pull(want));
+    for (const want of this.wants) if (want.askedAt !== Infinity) this.#ask(want, want.askedAt);
     for (const injection of this.faults) {
       this.clock.at(injection.atMs, () => injection.begin(this));
       this.clock.at(injection.untilMs, () => injection.end(this));
@@ -140,7 +140,7 @@ export class Simulation implements SimView, FaultTarget {
       link: this.options.link,
       agents: this.options.agents,
       wants: this.wants,
-      imageBytes: this.options.blobs * this.options.blobBytes,
+      imageBytes: this.blobs.reduce((sum, blob) => sum + blob.length, 0),
       network: this.network.counts,
       counts: this.#counts,
       steps: this.#steps,
@@ -182,6 +182,11 @@ export class Simulation implements SimView, FaultTarget {
       if (want.node === node.number && want.finishedAt === undefined && want.askedAt <= this.clock.now)
         client.pull(want);
     }
+  }
+
+  #ask(want: Want, at: Millis): void {
+    want.askedAt = at;
+    this.clock.at(at, () => this.#clients[want.node]?.pull(want));
   }
 
   /** Everything has been answered: what is on the wire arrives, then all machines are shut down. */
@@ -232,41 +237,6 @@ export class Simulation implements SimView, FaultTarget {
     return nodes;
   }
 
-  #makeBlobs(random: Random): MetaInfo[] {
-    const { blobs, blobBytes, pieceBytes, agents, replicas } = this.options;
-    const origins = this.nodes.slice(agents);
-    const made: MetaInfo[] = [];
-    for (let i = 0; i < blobs; i++) {
-      const digest = digestFromHex(randomHex(random, 64));
-      const pieceSums = Array.from({ length: pieceCountOf(blobBytes, pieceBytes) }, () => random.uint32());
-      const metainfo = createMetaInfo({ digest, length: blobBytes, pieceLength: pieceBytes, pieceSums });
-      const holders = random.shuffle([...origins]).slice(0, replicas);
-      for (const holder of holders) holder.disk.seed(metainfo);
-      this.#replicas.set(digest, holders);
-      made.push(metainfo);
-    }
-    return made;
-  }
-
-  #makeWants(random: Random): Want[] {
-    const wants: Want[] = [];
-    for (let node = 0; node < this.options.agents; node++) {
-      const askedAt = random.unit() * this.options.startWithinMs;
-      for (const metainfo of this.blobs) {
-        wants.push({
-          node,
-          metainfo,
-          askedAt,
-          openedAt: undefined,
-          firstByteAt: undefined,
-          finishedAt: undefined,
-          failures: [],
-        });
-      }
-    }
-    return wants;
-  }
-
   #makeTrackers(): SimTracker[] {
     const { options } = this;
     const running = (digest: Digest): SimNode[] =>
@@ -304,10 +274,4 @@ export class Simulation implements SimView, FaultTarget {
       }, this.options);
     });
   }
-}
-
-function randomHex(random: Random, digits: number): string {
-  let hex = '';
-  while (hex.length < digits) hex += random.uint32().toString(16).padStart(8, '0');
-  return hex.slice(0, digits);
 }

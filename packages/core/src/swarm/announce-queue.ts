@@ -8,7 +8,7 @@ import type { SwarmContext } from './context.js';
 import type { Timer } from './timers.js';
 import type { Due } from './due.js';
 
-/** Complete torrents are announced again so rarely: trackers forget peers after hours. Brief: 30 min. */
+/** Complete torrents are announced again so rarely: trackers forget peers after hours. Guess: 30 min. */
 const SEED_INTERVAL_MS = 1_800_000;
 
 interface Entry {

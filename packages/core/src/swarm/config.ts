@@ -35,6 +35,8 @@ export interface SwarmConfig {
   readonly seederIdleMs: number;
   /** An incomplete torrent without a stored piece for so long fails its pulls [leecher_tti]. Kraken: 5 min. Partial data stays on disk (Go deletes it). */
   readonly leecherIdleMs: number;
+  /** A random connection that we dialled is swapped for another peer so often, never with a Go peer. swarm-policy: 1 s; absent or 0: never. */
+  readonly rotationIntervalMs?: number;
   /** Rhythm of idle and age checks [preemption_interval]. Kraken: 30 s. */
   readonly preemptionIntervalMs: number;
   /** [disable_preemption] Kraken: false. */
@@ -89,6 +91,7 @@ export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
   connectionAgeMs: 3_600_000,
   seederIdleMs: 300_000,
   leecherIdleMs: 300_000,
+  rotationIntervalMs: 1000,
   preemptionIntervalMs: 30_000,
   preemptionDisabled: false,
   pieceChoice: 'rarest_first',

@@ -8,4 +8,6 @@ export type Due =
   | { readonly kind: 'connection'; readonly conn: number }
   /** A leeching torrent may have stalled. */
   | { readonly kind: 'stall'; readonly digest: Digest }
+  /** A leeching torrent may swap a connection. */
+  | { readonly kind: 'rotation'; readonly digest: Digest }
   | { readonly kind: 'preemption' };

@@ -5,6 +5,7 @@
 import type { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
 import type { CloseReason } from './events.js';
+import type { Torrent } from './torrent.js';
 
 /** An upload that makes no progress for so many idle limits is dead. Guess. */
 const STUCK_UPLOAD_LIMITS = 4;
@@ -22,8 +23,25 @@ export function preempt(context: SwarmContext): void {
     if (torrent.state === 'seeding' && quietMs >= config.seederIdleMs && !sends()) torrent.drop('idle', 'idle', false);
     else if (torrent.state === 'leeching' && torrent.pulls.size === 0 && quietMs >= config.connectionIdleMs) {
       torrent.drop('idle', 'cancelled', false);
-    }
+    } else makeWay(context, torrent);
   }
+}
+
+/**
+ * A download that gets nothing while all its slots are taken gives one up, so that somebody who has more can have it:
+ * leechers that fill each other's slots would otherwise wait for each other for ever.
+ */
+function makeWay({ now, config, connections }: SwarmContext, torrent: Torrent): void {
+  const { dispatcher } = torrent;
+  if (torrent.state !== 'leeching' || dispatcher === undefined || connections.mayDial(torrent)) return;
+  if (now - dispatcher.lastStoredAt < config.connectionIdleMs) return;
+  let stillest: Connection | undefined;
+  for (const connection of dispatcher.attached.values()) {
+    if (connection.sending > 0 || dispatcher.requests.isWriting(connection.conn)) continue;
+    if (now - connection.progressAt < config.connectionIdleMs) continue;
+    if (stillest === undefined || connection.progressAt < stillest.progressAt) stillest = connection;
+  }
+  if (stillest !== undefined) connections.close(stillest, 'idle');
 }
 
 /** Why the connection should go, if it should. Two leechers that wait for the same rare pieces stay together. */

@@ -328,6 +328,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
       }
       case 'stall':
         return torrents.get(due.digest)?.checkStall();
+      case 'rotation':
+        return torrents.get(due.digest)?.rotate();
       case 'preemption':
         preempt(this.#context);
         return this.#armPreemption();

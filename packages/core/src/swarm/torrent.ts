@@ -9,20 +9,18 @@ import { pieceCount, pieceLengthAt, type Digest, type MetaInfo, type PeerId, typ
 import type { Handshake } from '../wire/index.js';
 import type { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
+import { DialCandidates } from './dial-candidates.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Due } from './due.js';
 import type { CloseReason, Failure, PieceVerdict, SwarmEvent } from './events.js';
+import { misfitOf, ownHandshake } from './handshakes.js';
 import { unwantPieces, wantPieces } from './pull-pieces.js';
 import type { Pull } from './pulls.js';
+import { rotate } from './rotation.js';
 import type { Timer } from './timers.js';
 
 export type TorrentState = 'fetching' | 'opening' | 'leeching' | 'committing' | 'seeding' | 'draining' | 'deleting';
 type BlobOpened = Extract<SwarmEvent, { type: 'blob-opened' }>;
-
-/** Dial candidates kept from the last announce. Guess: twice what a Go tracker hands out. */
-const CANDIDATES_MAX = 100;
-/** Neighbours named in a handshake, so that it fits a frame of 32 KiB beside a large bitfield. */
-const NEIGHBOURS_MAX = 64;
 
 export class Torrent {
   readonly digest: Digest;
@@ -33,14 +31,14 @@ export class Torrent {
   readonly connections = new Map<PeerId, Connection>();
   /** How many of them we dial or dialled. Kept by `Connections`. */
   dials = 0;
+  readonly candidates = new DialCandidates();
   readonly pulls = new Set<Pull>();
   /** Last time a piece went out; the opening for torrents that peers or the program asked to serve. */
   lastReadAt = -Infinity;
   readonly #context: SwarmContext;
   readonly #stall: Timer<Due>;
+  readonly #rotation: Timer<Due>;
   readonly #removals: number[] = [];
-  #candidates: readonly PeerInfo[] = [];
-  #nextCandidate = 0;
   #seedWanted = false;
   #openUnderWay = false;
   #openedBlind = false;
@@ -51,6 +49,7 @@ export class Torrent {
     this.digest = digest;
     this.namespace = namespace;
     this.#stall = context.timers.create({ kind: 'stall', digest });
+    this.#rotation = context.timers.create({ kind: 'rotation', digest });
   }
 
   get metainfo(): MetaInfo | undefined {
@@ -71,24 +70,7 @@ export class Torrent {
 
   /** Our handshake for a dial (with the namespace) or a reply (empty namespace). */
   handshake(namespace: string): Handshake {
-    const { config } = this.#context;
-    const { dispatcher } = this;
-    if (dispatcher === undefined) throw new TypeError('expected an open torrent');
-    const { have } = dispatcher.own;
-    const neighbours: PeerId[] = [];
-    for (const { peer } of dispatcher.attached.values()) {
-      if (neighbours.length === NEIGHBOURS_MAX) break;
-      neighbours.push(peer);
-    }
-    return {
-      peerId: config.peerId,
-      digest: this.digest,
-      infoHash: dispatcher.metainfo.infoHash,
-      namespace,
-      bitfield: have.isComplete ? have : have.clone(),
-      neighbours,
-      version: config.protocolVersion,
-    };
+    return ownHandshake(this, namespace, this.#context.config);
   }
 
   // Wishes.
@@ -191,8 +173,7 @@ export class Torrent {
   announceAnswered(peers: readonly PeerInfo[], intervalMs: number): void {
     const { announces, connections, config } = this.#context;
     if (this.state === 'leeching') {
-      this.#candidates = peers.slice(0, CANDIDATES_MAX);
-      this.#nextCandidate = 0;
+      this.candidates.replace(peers);
       this.dialMore();
     }
     const short = connections.mayDial(this) && this.connections.size < config.dialsPerTorrentMax;
@@ -261,12 +242,22 @@ export class Torrent {
 
   /** Dial candidates of the last announce while there are slots and something is missing. */
   dialMore(): void {
-    const { connections } = this.#context;
+    const { connections, config } = this.#context;
     if (this.state !== 'leeching' || (this.dispatcher?.own.wantedMissing ?? 0) === 0) return;
-    while (this.#nextCandidate < this.#candidates.length && connections.mayDial(this)) {
-      const peer = this.#candidates[this.#nextCandidate++];
-      if (peer !== undefined) connections.dial(this, peer);
+    while (connections.mayDial(this) && this.dials < this.candidates.dialsMax(config.dialsPerTorrentMax)) {
+      const peer = this.candidates.take();
+      if (peer === undefined) return;
+      connections.dial(this, peer);
     }
+  }
+
+  /** Swap a connection, if it is time. */
+  rotate(): void {
+    const { timers, config, now } = this.#context;
+    const intervalMs = config.rotationIntervalMs ?? 0;
+    if (intervalMs <= 0 || this.state !== 'leeching' || this.pulls.size === 0) return;
+    timers.set(this.#rotation, now + intervalMs);
+    rotate(this.#context, this);
   }
 
   /** Attach a peer that came in, or close it with a reason. The torrent is open. */
@@ -275,7 +266,7 @@ export class Torrent {
     const { dispatcher } = this;
     const { handshake } = connection;
     if (dispatcher === undefined || handshake === undefined) return;
-    const misfit = this.#misfit(handshake);
+    const misfit = misfitOf(this, handshake, this.#context.config);
     if (misfit !== undefined) return connections.close(connection, misfit);
     out.push({ type: 'accept', conn: connection.conn, handshake: this.handshake('') });
     connections.activate(connection, handshake.version);
@@ -290,7 +281,7 @@ export class Torrent {
     if (handshake.peerId !== connection.peer || handshake.digest !== this.digest) {
       return connections.close(connection, 'handshake-mismatch');
     }
-    const misfit = this.#misfit({ ...handshake, neighbours: [] });
+    const misfit = misfitOf(this, { ...handshake, neighbours: [] }, this.#context.config);
     if (misfit !== undefined) return connections.close(connection, misfit);
     connections.activate(connection, handshake.version);
     dispatcher.attach(connection, handshake.bitfield);
@@ -322,15 +313,15 @@ export class Torrent {
    * @param goodbye tell the tracker that we have nothing to offer any more
    */
   drop(closeReason: CloseReason, says: string, goodbye: boolean): void {
-    const { timers, announces, connections, observe } = this.#context;
+    const { announces, connections, observe } = this.#context;
     const { dispatcher } = this;
     if (this.state === 'draining') return this.#drained();
     this.state = 'draining';
-    timers.clear(this.#stall);
+    this.#stopClocks();
     dispatcher?.stop();
     if (goodbye && dispatcher !== undefined) this.sayGoodbye();
     announces.stop(this.digest);
-    this.#candidates = [];
+    this.candidates.clear();
     for (const connection of [...this.connections.values()]) connections.close(connection, closeReason);
     connections.blacklist.clear(this.digest);
     if (dispatcher !== undefined) observe({ kind: 'torrent-removed', digest: this.digest, reason: says });
@@ -401,29 +392,37 @@ export class Torrent {
   }
 
   #leech(): void {
-    const { announces, timers, config, now } = this.#context;
+    const { announces, timers, config, now, random } = this.#context;
     if (!announces.has(this.digest)) announces.start(this.digest, false);
     if (!config.preemptionDisabled) timers.setBy(this.#stall, now + config.leecherIdleMs);
+    const rotationMs = config.rotationIntervalMs ?? 0;
+    // The first swap at a random moment, so that torrents and nodes that start together do not swap together.
+    if (rotationMs > 0) timers.setBy(this.#rotation, now + rotationMs * (1 + random.unit()));
     this.dispatcher?.fillAll();
     this.dialMore();
+  }
+
+  #stopClocks(): void {
+    this.#context.timers.clear(this.#stall);
+    this.#context.timers.clear(this.#rotation);
   }
 
   /** Nobody waits any more: stop asking and announcing, go on serving until the next preemption tick. */
   #quiet(): void {
     this.#context.announces.stop(this.digest);
-    this.#context.timers.clear(this.#stall);
+    this.#stopClocks();
   }
 
   #commit(): void {
     this.state = 'committing';
     this.#commitUnderWay = true;
-    this.#context.timers.clear(this.#stall);
+    this.#stopClocks();
     this.#context.out.push({ type: 'commit-blob', digest: this.digest });
   }
 
   #becomeSeed(): void {
-    this.#candidates = [];
-    this.#context.timers.clear(this.#stall);
+    this.candidates.clear();
+    this.#stopClocks();
     this.#context.announces.start(this.digest, true);
   }
 
@@ -437,17 +436,6 @@ export class Torrent {
     const pulls = [...this.pulls];
     this.pulls.clear();
     for (const pull of pulls) this.#context.pulls.finish(pull, failure);
-  }
-
-  #misfit(handshake: Handshake): CloseReason | undefined {
-    const { metainfo } = this;
-    if (metainfo?.infoHash !== handshake.infoHash || handshake.bitfield.length !== pieceCount(metainfo)) {
-      return 'handshake-mismatch';
-    }
-    if (this.state === 'seeding' && handshake.bitfield.isComplete) return 'both-complete';
-    let mutual = 0;
-    for (const neighbour of handshake.neighbours) if (this.connections.has(neighbour)) mutual++;
-    return mutual > this.#context.config.mutualConnectionsMax ? 'at-capacity' : undefined;
   }
 
   /** The node stops: ask for nothing more, answer removals. */

@@ -1,0 +1,18 @@
+/** A third of the hosts joins when the others are half done. */
+import { MB, MiB, type Scenario } from './scenario.js';
+
+export const late: Scenario = {
+  says: '8 GB to 900 hosts, of which a third joins when the others are half done',
+  runs: [
+    {
+      agents: 900,
+      origins: 5,
+      trackers: 5,
+      blobs: 1,
+      blobBytes: 8000 * MB,
+      pieceBytes: 4 * MiB,
+      lateShare: 1 / 3,
+      lateWhenDone: 0.5,
+    },
+  ],
+};

@@ -1,0 +1,15 @@
+/** The same rollout over cluster sizes: completion must hardly grow, and the origins' share not at all. */
+import { MB, MiB, type Scenario } from './scenario.js';
+
+export const scale: Scenario = {
+  says: '2 × 1.5 GB to 100, 1,000, 2,600 and 15,000 hosts',
+  runs: [100, 1000, 2600, 15_000].map((agents) => ({
+    agents,
+    origins: 5,
+    trackers: 5,
+    blobs: 2,
+    blobBytes: 1500 * MB,
+    pieceBytes: 4 * MiB,
+    streaming: true,
+  })),
+};
