@@ -118,6 +118,45 @@ test('a failed dial is blacklisted, longer each time, with jitter; success forgi
   t.deepEqual(s.machine.blacklistSnapshot(s.now), []);
 });
 
+test('a swarm of one source: it is tried again soon although it failed, but not a banned one and not beside another', (t) => {
+  const s = new Scenario({ leecherIdleMs: 1e9 })
+    .leech()
+    .answered([peerInfo(1)])
+    .dialFailed(1);
+  t.deepEqual(s.answered([peerInfo(1)]).of('dial'), [], 'not at once');
+  s.pass(3000).answered([peerInfo(1)]);
+  t.is(s.of('dial').length, 1, 'after a pause');
+  s.dialFailed(1);
+  t.deepEqual(
+    s
+      .pass(1000)
+      .answered([peerInfo(1)])
+      .of('dial'),
+    [],
+    'each failure starts the pause again',
+  );
+  s.pass(3000).answered([peerInfo(1), peerInfo(2)]);
+  t.deepEqual(
+    s.of('dial').map(({ peer }) => peer),
+    [peerOf(2)],
+    'a peer without a fault goes first, and alone',
+  );
+  s.delivers(s.dialled(2, 'all'), 0);
+
+  const forged = new Scenario({ leecherIdleMs: 1e9 }).leech().answered([peerInfo(1)]);
+  const conn = forged.dialled(1, 'all');
+  const [piece] = forged.asked(conn);
+  forged.payload(conn, piece!).stored(conn, piece!, 'bad-sum').closed(conn);
+  t.deepEqual(
+    forged
+      .pass(60_000)
+      .answered([peerInfo(1)])
+      .of('dial'),
+    [],
+    'a ban holds',
+  );
+});
+
 test('a peer that hung up on our handshake is left alone for a moment only; without a blacklist nobody is', (t) => {
   const s = new Scenario()
     .leech()

@@ -16,6 +16,8 @@ export type BlacklistKind = 'pause' | 'failure' | 'ban';
 
 interface Entry {
   kind: BlacklistKind;
+  /** When the last offence or pause was added. */
+  addedAt: number;
   until: number;
   failures: number;
   bans: number;
@@ -33,8 +35,9 @@ export class Blacklist {
   add(digest: Digest, peer: PeerId, kind: BlacklistKind, now: number, firstMs: number, jitter: number): number {
     let peers = this.#torrents.get(digest);
     if (peers === undefined) this.#torrents.set(digest, (peers = new Map<PeerId, Entry>()));
-    const entry = peers.get(peer) ?? { kind: 'pause', until: -Infinity, failures: 0, bans: 0 };
+    const entry = peers.get(peer) ?? { kind: 'pause', addedAt: now, until: -Infinity, failures: 0, bans: 0 };
     peers.set(peer, entry);
+    entry.addedAt = now;
     let forMs = PAUSE_MS;
     if (kind === 'failure') {
       const capMs = Math.max(firstMs, FAILURE_MAX_MS);
@@ -59,6 +62,15 @@ export class Blacklist {
   /** True while the peer must not be dialled. */
   blocks(digest: Digest, peer: PeerId, now: number): boolean {
     return (this.#torrents.get(digest)?.get(peer)?.until ?? -Infinity) > now;
+  }
+
+  /**
+   * True for a peer that is blocked but may be tried by a torrent that has nobody else: no ban, and a pause has passed since
+   * it last failed. A sole source that was away for a while must not stay lost for minutes.
+   */
+  isLastResort(digest: Digest, peer: PeerId, now: number): boolean {
+    const entry = this.#torrents.get(digest)?.get(peer);
+    return entry !== undefined && entry.kind !== 'ban' && now - entry.addedAt >= PAUSE_MS;
   }
 
   /** True while the peer must not even come in. */

@@ -70,9 +70,25 @@ export class Connections {
 
   /** Dial `peer` unless it is us, blacklisted or connected. The caller checked {@link mayDial}. */
   dial(torrent: Torrent, peer: PeerInfo): boolean {
-    const { now, config, out } = this.#context;
+    const { now, config } = this.#context;
     if (peer.peerId === config.peerId || torrent.connections.has(peer.peerId)) return false;
     if (this.blacklist.blocks(torrent.digest, peer.peerId, now)) return false;
+    this.#dial(torrent, peer);
+    return true;
+  }
+
+  /** For a torrent without any connection: dial one peer that failed a while ago. The caller checked {@link mayDial}. */
+  dialLastResort(torrent: Torrent): void {
+    const { now, config, random } = this.#context;
+    const peer = torrent.candidates.any(
+      random,
+      (id) => id !== config.peerId && this.blacklist.isLastResort(torrent.digest, id, now),
+    );
+    if (peer !== undefined) this.#dial(torrent, peer);
+  }
+
+  #dial(torrent: Torrent, peer: PeerInfo): void {
+    const { config, out } = this.#context;
     const conn = this.#nextDial;
     this.#nextDial += 2;
     const connection = this.#add(conn, torrent, peer.peerId, false, peer.origin);
@@ -81,7 +97,6 @@ export class Connections {
     connection.snapshot = handshake.bitfield;
     const { ip, port } = peer;
     out.push({ type: 'dial', conn, peer: peer.peerId, ip, port, handshake, timeoutMs: config.handshakeTimeoutMs });
-    return true;
   }
 
   /** Take an accepted socket in; it waits until the torrent attaches it. The caller checked capacity and duplicates. */

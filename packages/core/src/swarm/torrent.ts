@@ -246,7 +246,10 @@ export class Torrent {
     if (this.state !== 'leeching' || (this.dispatcher?.own.wantedMissing ?? 0) === 0) return;
     while (connections.mayDial(this) && this.dials < this.candidates.dialsMax(config.dialsPerTorrentMax)) {
       const peer = this.candidates.take();
-      if (peer === undefined) return;
+      if (peer === undefined) {
+        if (this.connections.size === 0) connections.dialLastResort(this);
+        return;
+      }
       connections.dial(this, peer);
     }
   }
