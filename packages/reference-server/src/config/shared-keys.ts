@@ -61,6 +61,10 @@ export const access = key(
       list(string),
       'Addresses and subnets that may send requests; empty = everybody (on agents: `allowed_cidrs` at the top level).',
     ),
+    remote_clusters: key(
+      list(string),
+      'Origins only: origin addresses (`host:port`) of other clusters that blobs may be copied to; empty = none.',
+    ),
     loopback_needs_certificate: key(
       bool,
       'With TLS, requests that change something need a client certificate from loopback too (Kraken lets loopback pass).',

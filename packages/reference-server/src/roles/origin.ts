@@ -146,6 +146,8 @@ export async function startOrigin(
     const handler = createOriginHandler({
       service,
       peerContext: node.context,
+      // Without the block Kraken's policy holds, and `warnAtStart` has said so.
+      allowRemote: (remote) => !context.hasAccessBlock || config.access.remote_clusters.includes(remote),
       reloadScheduler: (json) => Promise.resolve(reconfigure(node, parseJson(json), logger)),
       logger,
     });

@@ -41,7 +41,7 @@ export interface OriginHandlerOptions {
   readonly peerContext: PeerContext;
   /** `PATCH /x/config/scheduler`: the JSON text. Absent: the route does not exist. */
   readonly reloadScheduler?: (json: string) => Promise<void>;
-  /** May blobs be copied to the origins at `host:port`? Default: anywhere, as in Kraken; the access policy is the guard then. */
+  /** May blobs be copied to the origins at `host:port`? Default: nowhere (Kraken: anywhere). */
   readonly allowRemote?: (hostPort: string) => boolean;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
@@ -198,7 +198,7 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
         const namespace = requiredParam(context, 'namespace');
         const digest = digestParam(context);
         const remote = requiredParam(context, 'remote');
-        if (options.allowRemote?.(remote) === false)
+        if (options.allowRemote?.(remote) !== true)
           throw new KrakenError('forbidden', `${JSON.stringify(remote)} is not a configured remote cluster`);
         sendOutcome(context, await service.replicateToRemote(namespace, digest, remote, context.signal));
       },
