@@ -182,15 +182,23 @@ test('dials that fail, each reported once with its reason', async (t) => {
     t.is<string | undefined, string | undefined>(failure.code, expected[n]);
   }
 
+  // A full peer reads the handshake and hangs up, as Go does; that is no offence.
+  const full = createServer((socket) => socket.once('data', () => socket.end()));
+  await new Promise<void>((resolve) => full.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => full.close());
+  under.host.perform(dialTo((full.address() as { port: number }).port));
+  const hungUp = await under.machine.until('dial-failed', expected.length + 1);
+  t.is(hungUp.failure.code, 'too-many-connections');
+
   // Given up by the machine, in every stage.
   under.host.perform(dialTo(server.port));
   under.host.perform({ type: 'close', conn: 2, reason: 'shutdown' });
   under.host.perform({ type: 'close', conn: 2, reason: 'shutdown' });
-  t.is(under.machine.all('dial-failed').length, 6);
+  t.is(under.machine.all('dial-failed').length, 7);
   under.host.perform(dialTo(server.port));
   await new Promise((resolve) => setTimeout(resolve, 30));
   under.host.perform({ type: 'close', conn: 2, reason: 'shutdown' });
-  t.is(under.machine.all('dial-failed').length, 7);
+  t.is(under.machine.all('dial-failed').length, 8);
   t.is(under.machine.all('connection-closed').length, 0);
   t.is(under.host.connections, 0);
 });

@@ -125,6 +125,7 @@ class FeedReader implements AsyncIterator<Uint8Array, undefined> {
 
   async return(): Promise<IteratorResult<Uint8Array, undefined>> {
     this.#given.abort(new KrakenError('cancelled', 'the reader gave up'));
+    // The reader is gone: nobody is left to hear why the stream could not be opened.
     const chunks = await this.#chunks?.catch(() => undefined);
     await chunks?.return?.();
     this.#finish(false);

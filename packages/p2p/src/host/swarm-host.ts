@@ -7,7 +7,7 @@ import type { Digest, PeerContext } from '@kraken/core/content';
 import { KrakenError, unreachable } from '@kraken/core/errors';
 import { MachineLoop, type Machine, type MachineHost } from '@kraken/core/machine';
 import type { Logger, TrackerClient } from '@kraken/core/ports';
-import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
+import type { CloseReason, Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
 import { encodeHandshake, encodeMessage } from '@kraken/core/wire';
 import type { PieceStore } from '../store/piece-store.js';
 import { dial } from './dialer.js';
@@ -292,8 +292,11 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         const link = this.#links.get(conn);
         this.#links.delete(conn);
         if (link?.dialling === true) {
-          const code = failure.code === 'network-error' ? 'peer-unreachable' : failure.code;
-          this.post({ type: 'dial-failed', conn, failure: { code, says: failure.says } });
+          this.post({
+            type: 'dial-failed',
+            conn,
+            failure: { code: dialFailureCode(reason, failure), says: failure.says },
+          });
         } else {
           this.post({ type: 'connection-closed', conn, reason });
         }
@@ -368,4 +371,10 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       },
     });
   }
+}
+
+/** A peer that took the connection and then ended it in order is full, most likely: no reason travels on this wire. */
+function dialFailureCode(reason: CloseReason, failure: Failure): Failure['code'] {
+  if (failure.code !== 'network-error') return failure.code;
+  return reason === 'remote-closed' ? 'too-many-connections' : 'peer-unreachable';
 }

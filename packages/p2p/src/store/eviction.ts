@@ -94,6 +94,7 @@ export class Sweeper {
     this.#closed = true;
     clearInterval(this.#timer);
     clearTimeout(this.#prompt);
+    // Whoever asked for the sweep has its error.
     await this.#running.catch(() => undefined);
   }
 

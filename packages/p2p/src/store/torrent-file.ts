@@ -298,6 +298,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
       const { digest } = this.metainfo;
       // The disk writes while the hash is finished.
       const flush = this.#flush();
+      // Awaited below; when the digest fails first, its error must not count as unhandled.
       flush.catch(() => undefined);
       const hex = await this.#digestHex();
       await this.#context.locks.run(digest, async () => {

@@ -123,7 +123,6 @@ export async function startCluster(options: ClusterOptions): Promise<EmbeddedClu
         { namespace: '.*', backend: { file: { directory: data('storage', 'tags'), name_path: 'docker_tag' } } },
       ],
       writeback: RETRY,
-      tag_replication: RETRY,
     });
     started(
       'build-index',

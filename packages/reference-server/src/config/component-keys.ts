@@ -68,15 +68,7 @@ export const trackerKeys = struct({
     }),
     'Who has what.',
   ),
-  originstore: key(
-    struct({
-      locations_ttl: key(duration, 'Cache of ring owners.', 10_000),
-      locations_error_ttl: key(duration, 'Cache of failures.', 1000),
-      origin_context_ttl: key(duration, 'Cache of origin peer contexts.', 10_000),
-      origin_unavailable_ttl: key(duration, 'Cache of unreachable origins.', 60_000),
-    }),
-    'Caches of what origins say.',
-  ),
+  originstore: ignored(any, 'What origins say is cached for fixed times: 10 s, failures 1 s.'),
   trackerserver: key(
     struct({
       get_metainfo_limit: ignored(duration, 'Unused in Kraken too.'),
@@ -108,7 +100,7 @@ export const buildIndexKeys = struct({
     'Tag server.',
   ),
   remotes: key(map(list(string)), 'Remote build-index → regular expressions over tags.'),
-  tag_replication: shared.retryQueue,
+  tag_replication: ignored(any, 'Replication tasks follow `writeback`.'),
   tag_types: key(
     list(
       struct({

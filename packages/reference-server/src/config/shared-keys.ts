@@ -176,7 +176,7 @@ export const downloadStore = key(
   struct({
     download_dir: key(string, 'Partial blobs. Required.'),
     cache_dir: key(string, 'Whole blobs. Required; same file system.'),
-    download_cleanup: cleanup,
+    download_cleanup: ignored(any, '`cache_cleanup` holds for partial blobs too.'),
     cache_cleanup: cleanup,
     ...partSizes,
   }),
@@ -186,7 +186,7 @@ export const simpleStore = key(
   struct({
     upload_dir: key(string, 'Scratch; emptied at start.'),
     cache_dir: key(string, 'Tags.'),
-    upload_cleanup: cleanup,
+    upload_cleanup: ignored(any, 'Idle upload sessions end after 6 h.'),
     cache_cleanup: cleanup,
     ...partSizes,
   }),
@@ -201,7 +201,7 @@ export const caStore = key(
       'Volumes are not offered yet; one file system per store.',
     ),
     capacity: ignored(int, 'Limits are in bytes and disk use here, not in entries.'),
-    upload_cleanup: cleanup,
+    upload_cleanup: ignored(any, 'Idle upload sessions end after 6 h.'),
     cache_cleanup: cleanup,
     ...partSizes,
     skip_hash_verification: ignored(bool, 'Content is always verified.'),
@@ -215,7 +215,7 @@ const bandwidth = key(
     enable: key(bool, 'Limit the rates.'),
     egress_bits_per_sec: key(uint, 'Sending rate.', 200 * 8 * 2 ** 20),
     ingress_bits_per_sec: key(uint, 'Receiving rate.', 300 * 8 * 2 ** 20),
-    token_size: key(uint, 'Granularity of the rates in bits.', 8 * 2 ** 20),
+    token_size: ignored(uint, 'Rates are kept per byte.'),
   }),
   'Payload rates of the whole node.',
 );
@@ -226,9 +226,9 @@ export const scheduler = key(
     conn_tti: key(duration, 'Idle limit of a connection.', 30 * S),
     conn_ttl: key(duration, 'Age limit of a connection.', HOUR),
     preemption_interval: key(duration, 'Time between checks of these limits.', 30 * S),
-    emit_stats_interval: key(duration, 'Time between gauge updates.', S),
+    emit_stats_interval: ignored(duration, 'There are no gauges yet.'),
     disable_preemption: key(bool, 'No such checks.'),
-    probe_timeout: key(duration, 'Time limit of the health probe.', 3 * S),
+    probe_timeout: ignored(duration, 'The probe answers at once or not at all.'),
     connstate: key(
       struct({
         max_open_conn: key(int, 'Connections of one torrent, both directions.', 10),
@@ -302,8 +302,8 @@ export const retryQueue = key(
   struct({
     incoming_buffer: ignored(int, 'The queue is on disk; see `tasks_max`.'),
     retry_buffer: ignored(int, 'The queue is on disk; see `tasks_max`.'),
-    num_incoming_workers: key(int, 'Tasks at a time, first attempts.', 4),
-    num_retry_workers: key(int, 'Tasks at a time, in addition.', 2),
+    num_incoming_workers: ignored(int, 'Six tasks run at a time.'),
+    num_retry_workers: ignored(int, 'Six tasks run at a time.'),
     max_task_throughput: ignored(duration, 'No pause between tasks.'),
     retry_interval: key(duration, 'First wait after a failure; it doubles up to 32 times this.', 30 * S),
     poll_retries_interval: ignored(duration, 'Tasks run when they are due.'),

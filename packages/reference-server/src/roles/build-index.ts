@@ -2,6 +2,7 @@
 import { createBackendManager } from '@kraken/backends';
 import { createRemotes, createTagTypes, type TagPolicy } from '@kraken/core/build-index';
 import { KrakenError } from '@kraken/core/errors';
+import type { Logger } from '@kraken/core/ports';
 import { RetrySchedule } from '@kraken/core/retry';
 import {
   BuildIndexClient,
@@ -15,7 +16,7 @@ import {
 import type { BuildIndexConfig } from '../config/component-keys.js';
 import { openPort } from './listen.js';
 import { refusePendingTasks } from './pending-tasks.js';
-import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
+import { warnAtStart, withLifetime, type Lifetime, type RoleContext, type RunningRole } from './role.js';
 import { httpClientOf, tlsServerOptions } from './tls.js';
 import { openActive } from './upstreams.js';
 
@@ -85,6 +86,21 @@ export async function startBuildIndex(
     });
     const server = await openPort({ handler, port: flags.port, access: config.access, tls }, logger, lifetime);
     service.start();
+    sweepTags(service, config.store.cache_cleanup, logger, lifetime);
     return { role: 'build-index', ports: { 'build-index': server.port }, close: (graceMs) => lifetime.close(graceMs) };
   });
+}
+
+/** Drop tags from the disk that storage has, as `store.cache_cleanup` says. Counted from the put, not from the last read. */
+function sweepTags(
+  service: TagService,
+  config: BuildIndexConfig['store']['cache_cleanup'],
+  logger: Logger,
+  lifetime: Lifetime,
+): void {
+  if (config.disabled || config.interval === 0 || config.tti === 0) return;
+  const sweep = (): void => {
+    service.cleanup(config.tti).catch((error: unknown) => logger.error({ err: error }, 'the tag clean-up failed'));
+  };
+  lifetime.own(setInterval(sweep, config.interval).unref(), (timer) => clearInterval(timer));
 }

@@ -51,6 +51,7 @@ export async function startProxy(config: ProxyConfig, flags: ProxyFlags, context
         tags,
         writer: createOriginWriter({ store, origins }),
         ready: [(signal) => origins.checkReady(signal), (signal) => tags.checkReady(signal)],
+        prefetchBlob: (namespace, digest, signal) => origins.prefetch(namespace, digest, signal),
         prefetch: {
           blobBytesMin: config.server.prefetch_min_blob_size,
           blobBytesMax: config.server.prefetch_max_blob_size,
