@@ -63,7 +63,15 @@ test('every field of Go’s body reaches its setting, nanoseconds become millise
     endgameDisabled: true,
   });
   t.deepEqual(bandwidth, { egressBytesPerSec: 1_000, ingressBytesPerSec: 2_000 });
-  t.deepEqual([...ignored].sort(), ['Conn.ReceiverBufferSize', 'Conn.SenderBufferSize', 'Log', 'TorrentLog']);
+  t.deepEqual([...ignored].sort(), [
+    'Conn.Bandwidth.TokenSize',
+    'Conn.ReceiverBufferSize',
+    'Conn.SenderBufferSize',
+    'EmitStatsInterval',
+    'Log',
+    'ProbeTimeout',
+    'TorrentLog',
+  ]);
 });
 
 test('every key of the scheduler block that has an effect has a Go name', (t) => {

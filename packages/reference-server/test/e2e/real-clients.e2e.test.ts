@@ -81,14 +81,14 @@ test.serial(
       }
 
       const prefetch = await run('curl', [
-      '-sf',
-      '-d',
-      JSON.stringify({ tag: 'any-host/test/app:oci', trace_id: 'e2e' }),
-      `http://${cluster.at('proxy')}/proxy/v2/registry/prefetch`,
-    ]);
-    t.like(JSON.parse(prefetch), { prefetched: true, status: 'success', trace_id: 'e2e' });
+        '-sf',
+        '-d',
+        JSON.stringify({ tag: 'any-host/test/app:oci', trace_id: 'e2e' }),
+        `http://${cluster.at('proxy')}/proxy/v2/registry/prefetch`,
+      ]);
+      t.like(JSON.parse(prefetch), { prefetched: true, status: 'success', trace_id: 'e2e' });
 
-    const tags = JSON.parse(await run('curl', ['-sf', `http://${cluster.at('proxy')}/v2/test/app/tags/list`])) as {
+      const tags = JSON.parse(await run('curl', ['-sf', `http://${cluster.at('proxy')}/v2/test/app/tags/list`])) as {
         tags: string[];
       };
       t.deepEqual(tags.tags.sort(), ['multi', 'oci', 'v2s2']);
