@@ -564,7 +564,7 @@ test('end game: the last pieces are asked of several peers, never twice of one',
 
 test('an origin is spared what agents have until it has been idle', (t) => {
   const s = new Scenario(
-    { originIdleMs: 1000, pipelineLimit: 1, endgameThreshold: 1, dialsPerTorrentMax: 5 },
+    { originIdleMs: 1000, pipelineLimit: 1, originPipelineLimit: 2, endgameThreshold: 1, dialsPerTorrentMax: 5 },
     8,
   ).leech();
   s.answered([peerInfo(1, { origin: true, complete: true })]);
@@ -578,13 +578,18 @@ test('an origin is spared what agents have until it has been idle', (t) => {
   t.deepEqual(s.asked(origin), []);
   s.pass(1);
   t.is(s.asked(origin).length, 2);
-  const plain = new Scenario({ originSparing: false, endgameDisabled: true }, 8).leech();
+  const plain = new Scenario(
+    { originSparing: false, pipelineLimit: 3, originPipelineLimit: 2, endgameDisabled: true },
+    8,
+  ).leech();
   plain.answered([peerInfo(1, { origin: true })]).incoming(2, 'all');
   t.is(plain.asked(plain.dialled(1, 'all')).length, 2);
 });
 
 test('an origin is spared while an agent has everything', (t) => {
-  const s = new Scenario({ originIdleMs: 1000 }, 40).leech().answered([peerInfo(1, { origin: true })]);
+  const s = new Scenario({ originIdleMs: 1000, originPipelineLimit: 2 }, 40)
+    .leech()
+    .answered([peerInfo(1, { origin: true })]);
   const agent = s.incoming(2, 'all');
   const origin = s.dialled(1, 'all');
   s.pass(500);

@@ -43,11 +43,11 @@ export interface SwarmConfig {
   readonly preemptionDisabled: boolean;
   /** Name in the piece-choice table [dispatch.piece_request_policy]. Kraken code: `default`; shipped agent config and ours: `rarest_first`. */
   readonly pieceChoice: string;
-  /** Whole pieces asked ahead of one agent [dispatch.pipeline_limit]. Kraken: 3. */
+  /** Whole pieces asked ahead of one agent [dispatch.pipeline_limit]; 0: as many as its round trip needs. Kraken: 3; ours 0. */
   readonly pipelineLimit: number;
-  /** Whole pieces asked ahead of one origin [dispatch.origin_pipeline_limit]. Kraken: 5; ours 2 (swarm-policy: 1–2 is best, and origins are the scarce source). */
+  /** The same for origins [dispatch.origin_pipeline_limit]. Kraken: 5; ours 0. */
   readonly originPipelineLimit: number;
-  /** End game from this many missing pieces [dispatch.endgame_threshold]. Kraken: = pipelineLimit. */
+  /** End game from this many missing pieces [dispatch.endgame_threshold]. Kraken: = pipelineLimit, 3. */
   readonly endgameThreshold: number;
   /** [dispatch.disable_endgame] Kraken: false. */
   readonly endgameDisabled: boolean;
@@ -95,8 +95,8 @@ export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
   preemptionIntervalMs: 30_000,
   preemptionDisabled: false,
   pieceChoice: 'rarest_first',
-  pipelineLimit: 3,
-  originPipelineLimit: 2,
+  pipelineLimit: 0,
+  originPipelineLimit: 0,
   endgameThreshold: 3,
   endgameDisabled: false,
   endgameCopiesMax: 2,

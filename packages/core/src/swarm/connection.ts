@@ -2,6 +2,7 @@
 import type { Bitfield, PeerId } from '../content/index.js';
 import type { Handshake } from '../wire/index.js';
 import type { Due } from './due.js';
+import { PeerPace } from './peer-pace.js';
 import type { Timer } from './timers.js';
 import type { Torrent } from './torrent.js';
 
@@ -30,6 +31,8 @@ export class Connection {
   expiries = 0;
   /** Payloads that nobody asked for. */
   unsolicited = 0;
+  /** How fast it answers. */
+  readonly pace = new PeerPace();
   /** Since when nothing is asked of it. */
   idleSince = 0;
   /** Pieces not to be asked of it until a time, ms. */

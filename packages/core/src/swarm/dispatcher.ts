@@ -15,6 +15,7 @@ import { OwnPieces } from './own-pieces.js';
 import { PeerPieces } from './peer-pieces.js';
 import { PieceRequests } from './piece-requests.js';
 import { Readers } from './readers.js';
+import { PIPELINE_MAX } from './peer-pace.js';
 import type { Torrent } from './torrent.js';
 
 /** A peer that refused a piece is not asked for it again for so long. Guess: 5 s. */
@@ -24,6 +25,8 @@ const PAYLOAD_TIMEOUTS = 4;
 const PAYLOAD_MIN_MS = 60_000;
 /** Payloads that nobody asked for before the connection is closed. Guess. */
 const UNSOLICITED_MAX = 16;
+/** An adaptive pipeline keeps so many requests of the torrent in flight, however few peers there are. Kraken's depth. */
+const IN_FLIGHT_MIN = 3;
 /** Draws of the policy until a piece of our own share comes. Guess: with ten neighbours, 16 draws miss once in five times. */
 const SHARE_DRAWS = 16;
 
@@ -143,6 +146,7 @@ export class Dispatcher {
       this.requests.add(conn, piece, deadlineAt);
       this.own.claim(piece);
       this.requests.startWriting(conn, piece);
+      connection.pace.started(now, piece);
       this.#context.timers.setBy(connection.timer, deadlineAt);
       out.push({ type: 'receive-piece', conn, digest, piece, length });
       return;
@@ -215,8 +219,10 @@ export class Dispatcher {
 
   #quota(connection: Connection): number {
     const { config } = this.#context;
-    const limit = connection.origin ? config.originPipelineLimit : config.pipelineLimit;
-    return limit - this.requests.inFlight(connection.conn);
+    const asked = this.requests.inFlight(connection.conn);
+    const fixed = connection.origin ? config.originPipelineLimit : config.pipelineLimit;
+    if (fixed > 0) return fixed - asked;
+    return Math.min(PIPELINE_MAX, Math.max(connection.pace.depth, IN_FLIGHT_MIN - this.requests.size + asked)) - asked;
   }
 
   #sparingOf(connection: Connection): Sparing {
@@ -280,9 +286,11 @@ export class Dispatcher {
   }
 
   #request(connection: Connection, piece: number): void {
-    const { now, out, timers, observe } = this.#context;
+    const { now, out, timers, observe, config } = this.#context;
     const { conn, peer } = connection;
-    const deadlineAt = now + this.#timeoutMs() * (this.requests.inFlight(conn) + 1);
+    const ahead = this.requests.inFlight(conn);
+    const deadlineAt = now + connection.pace.timeoutMs(ahead, config.requestTimeoutMinMs, this.#timeoutMs());
+    connection.pace.requested(now, ahead === 0);
     this.own.claim(piece);
     this.requests.add(conn, piece, deadlineAt);
     timers.setBy(connection.timer, deadlineAt);
@@ -369,6 +377,7 @@ export class Dispatcher {
       connection.progressAt = now;
       connection.useful = true;
       connection.expiries = 0;
+      connection.pace.ended(now, piece);
       observe({
         kind: 'piece-received',
         digest,

@@ -32,6 +32,11 @@ export class PieceRequests {
     return this.#byPiece.get(piece)?.length ?? 0;
   }
 
+  /** Pieces that are asked for. */
+  get size(): number {
+    return this.#byPiece.size;
+  }
+
   inFlight(conn: number): number {
     return this.#byConn.get(conn)?.length ?? 0;
   }

@@ -1,6 +1,13 @@
 /** What must hold for a swarm machine between any two steps, and along its effects. */
 import type { Bitfield } from '@kraken/core/content';
-import type { SwarmConfig, SwarmEffect, SwarmEvent, SwarmMachine, TorrentView } from '@kraken/core/swarm';
+import {
+  PIPELINE_MAX,
+  type SwarmConfig,
+  type SwarmEffect,
+  type SwarmEvent,
+  type SwarmMachine,
+  type TorrentView,
+} from '@kraken/core/swarm';
 
 /** Follows one machine; throws an Error that names what broke. */
 export class SwarmInvariants {
@@ -126,7 +133,7 @@ export class SwarmInvariants {
     const asked = new Set(connections.flatMap((c) => c.asked));
     const writing = new Set(torrent.writers.map(([piece]) => piece));
     for (const { conn, asked: pieces, origin } of connections) {
-      const limit = origin ? this.#config.originPipelineLimit : this.#config.pipelineLimit;
+      const limit = (origin ? this.#config.originPipelineLimit : this.#config.pipelineLimit) || PIPELINE_MAX;
       const late = torrent.writers.filter(([, writer]) => writer === conn).length;
       if (pieces.length > limit + late) throw new Error(`${pieces.length} requests at connection ${conn}`);
       if (new Set(pieces).size !== pieces.length) throw new Error(`a piece is asked twice of connection ${conn}`);

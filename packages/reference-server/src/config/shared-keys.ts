@@ -252,11 +252,14 @@ export const scheduler = key(
         piece_request_min_timeout: key(duration, 'Shortest request time-out.', 4 * S),
         piece_request_timeout_per_mb: key(duration, 'Request time-out per MiB of piece length.', 4 * S),
         piece_request_policy: key(string, '`default` (random) or `rarest_first`; empty = `rarest_first`.'),
-        pipeline_limit: key(int, 'Pieces asked ahead of one agent; 0 = 3.'),
-        origin_pipeline_limit: key(int, 'Pieces asked ahead of one origin; 0 = 2 (Kraken: 5).'),
+        pipeline_limit: key(int, 'Pieces asked ahead of one agent; 0 = as many as its round trip needs (Kraken: 3).'),
+        origin_pipeline_limit: key(
+          int,
+          'Pieces asked ahead of one origin; 0 = as many as its round trip needs (Kraken: 5).',
+        ),
         endgame_threshold: key(
           int,
-          'Missing pieces from which one piece may be asked of two peers; 0 = pipeline_limit.',
+          'Missing pieces from which one piece may be asked of two peers; 0 = pipeline_limit, or 3.',
         ),
         disable_endgame: key(bool, 'Never ask two peers.'),
       }),

@@ -30,7 +30,7 @@ export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerI
     pieceChoice: dispatch.piece_request_policy || defaults.pieceChoice,
     pipelineLimit,
     originPipelineLimit: dispatch.origin_pipeline_limit || defaults.originPipelineLimit,
-    endgameThreshold: dispatch.endgame_threshold || pipelineLimit,
+    endgameThreshold: dispatch.endgame_threshold || pipelineLimit || defaults.endgameThreshold,
     endgameDisabled: dispatch.disable_endgame,
     requestTimeoutMinMs: dispatch.piece_request_min_timeout,
     requestTimeoutPerMiBMs: dispatch.piece_request_timeout_per_mb,

@@ -1,0 +1,42 @@
+/** How far ahead a peer is asked and how long it may take: `PeerPace` in the machine. */
+import test from 'ava';
+import { Scenario } from './support/swarm-scenario.js';
+
+test('a sole source is asked three pieces ahead, several one each, a far one as many as its round trip needs', (t) => {
+  const s = new Scenario({ endgameDisabled: true }, 200).leech();
+  const first = s.incoming(1, 'all');
+  t.is(s.asked(first).length, 3);
+  const second = s.incoming(2, 'all');
+  t.is(s.asked(second).length, 1);
+  s.delivers(first, s.asked(first)[0]!);
+  s.delivers(first, s.asked(first)[0]!);
+  t.deepEqual([s.asked(first).length, s.asked(second).length], [2, 1]);
+  // The second one's payload comes after 100 ms and takes 10 ms.
+  s.now += 100;
+  const [piece] = s.asked(second);
+  s.payload(second, piece!);
+  s.now += 10;
+  s.stored(second, piece!);
+  t.is(s.asked(second).length, 11);
+});
+
+test('a request expires by the pace of its peer, never before the least time', (t) => {
+  const s = new Scenario({ endgameDisabled: true, pipelineLimit: 1, requestTimeoutMinMs: 1000 }, 200).leech();
+  const conn = s.incoming(1, 'all');
+  const expiresAfter = (ms: number): boolean => {
+    s.pass(ms - 1);
+    const before = s.seen.includes('request-expired');
+    s.pass(1);
+    return !before && s.seen.includes('request-expired');
+  };
+  const slow = (ms: number): void => {
+    s.payload(conn, s.asked(conn)[0]!);
+    const [piece] = s.asked(conn);
+    s.now += ms;
+    s.stored(conn, piece!);
+  };
+  for (let i = 0; i < 30; i++) slow(500);
+  t.true(expiresAfter(2000), 'four times what a piece took');
+  for (let i = 0; i < 30; i++) slow(10);
+  t.true(expiresAfter(1000), 'the least time');
+});
