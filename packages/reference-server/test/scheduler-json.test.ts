@@ -88,7 +88,15 @@ test('every key of the scheduler block that has an effect has a Go name', (t) =>
     }
   };
   walk(schedulerField.kind, scheduler, defaults, '');
-  t.deepEqual(unreached, []);
+  t.deepEqual(unreached, ['swarm_policy'], 'ours: Go has no such field');
+});
+
+test('the swarm policy of Go agents can be had back', (t) => {
+  const { swarm } = swarmConfigFromGoJson({ SwarmPolicy: 'kraken', ConnState: { MaxOpenConnectionsPerTorrent: 20 } });
+  t.like(swarm, { pipelineLimit: 3, originPipelineLimit: 5, rotationIntervalMs: 0, dialsPerTorrentMax: 20 });
+  t.is(swarmConfigFromGoJson({ ConnState: { MaxOpenConnectionsPerTorrent: 20 } }).swarm.dialsPerTorrentMax, 10);
+  const error = t.throws(() => swarmConfigFromGoJson({ SwarmPolicy: 'best' }));
+  t.true(isKrakenError(error, 'config-invalid'));
 });
 
 test('an empty body, and null, mean the defaults: nothing is kept from before', (t) => {
@@ -136,7 +144,7 @@ test('unknown names and YAML names are ignored, as in Go, and reported', (t) => 
     'Dispatch.PipelineLimit',
   ]);
   t.is(swarm.connectionsPerTorrentMax, 10);
-  t.is(swarm.pipelineLimit, 3);
+  t.is(swarm.pipelineLimit, 0);
 });
 
 const refused = (value: unknown): Error => {

@@ -1,2 +1,3 @@
 export { PEER_ORDERS, type PeerOrder, type PeerOrderName } from './peer-order/index.js';
 export { PIECE_CHOICES, type PieceChoice, type PieceQuestion, type RarityGroups } from './piece-choice/index.js';
+export { SWARM_POLICIES, type SwarmPolicy } from './swarm-policy/index.js';

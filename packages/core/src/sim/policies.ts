@@ -1,24 +1,16 @@
 /**
- * Named settings of the agents' machines, so that runs can be set side by side in one report. A policy is a
- * choice of existing settings; behaviour belongs to the machine.
+ * Named settings of the agents' machines, so that runs can be set side by side in one report: the policies that ship, and
+ * variations of them. Behaviour belongs to the machine.
  */
+import { SWARM_POLICIES } from '../policy/index.js';
 import type { SwarmConfig } from '../swarm/index.js';
 
 export const POLICIES: Readonly<Record<string, Partial<SwarmConfig>>> = {
-  /** What ships. */
-  default: {},
-  /** As the Go implementation behaves: all slots may be dialled, three pieces ahead, no sparing, no share for readers. */
-  kraken: {
-    dialsPerTorrentMax: 10,
-    connectionsPerTorrentMax: 10,
-    pipelineLimit: 3,
-    originPipelineLimit: 5,
-    originSparing: false,
-    readerShare: 0,
-    announceAgainMs: 3000,
-    endgameCopiesMax: 10,
-    protocolVersion: '',
-  },
-  /** Few own dials and one request ahead: the part of the swarm policy that settings alone can reach. */
-  'few-dials': { dialsPerTorrentMax: 3, pipelineLimit: 1, originPipelineLimit: 1 },
+  ...SWARM_POLICIES,
+  /** Kraken's graph and requests, and no handshake version: what a swarm of Go agents does. */
+  kraken: { ...SWARM_POLICIES.kraken, protocolVersion: '' },
+  'no-rotation': { ...SWARM_POLICIES.default, rotationIntervalMs: 0 },
+  'deep-pipeline': { ...SWARM_POLICIES.default, pipelineLimit: 3, originPipelineLimit: 5 },
+  'rarest-only': { ...SWARM_POLICIES.default, readerShare: 0 },
+  'origins-first': { ...SWARM_POLICIES.default, originSparing: false },
 };

@@ -3,16 +3,15 @@
  * in brackets; the reference server maps them. Times in milliseconds.
  */
 import type { PeerId } from '../content/index.js';
+import { SWARM_POLICIES, type SwarmPolicy } from '../policy/index.js';
 
-export interface SwarmConfig {
+export interface SwarmConfig extends SwarmPolicy {
   /** Who we are; never dialled, never accepted. */
   readonly peerId: PeerId;
   /** Origins never announce, never pull, are always complete. */
   readonly role: 'agent' | 'origin';
   /** Pending + active connections of one torrent, both directions [connstate.max_open_conn]. Kraken: 10. */
   readonly connectionsPerTorrentMax: number;
-  /** How many of those our own dials may fill; the rest is for those who come. swarm-policy: 5 of 10. */
-  readonly dialsPerTorrentMax: number;
   /** Connections of the whole node. Guess: 2000 (a tenth of the usual descriptor limit). */
   readonly connectionsMax: number;
   /** Torrents in memory. Guess: 10000. */
@@ -35,51 +34,35 @@ export interface SwarmConfig {
   readonly seederIdleMs: number;
   /** An incomplete torrent without a stored piece for so long fails its pulls [leecher_tti]. Kraken: 5 min. Partial data stays on disk (Go deletes it). */
   readonly leecherIdleMs: number;
-  /** A random connection that we dialled is swapped for another peer so often, never with a Go peer. swarm-policy: 1 s; absent or 0: never. */
-  readonly rotationIntervalMs?: number;
   /** Rhythm of idle and age checks [preemption_interval]. Kraken: 30 s. */
   readonly preemptionIntervalMs: number;
   /** [disable_preemption] Kraken: false. */
   readonly preemptionDisabled: boolean;
   /** Name in the piece-choice table [dispatch.piece_request_policy]. Kraken code: `default`; shipped agent config and ours: `rarest_first`. */
   readonly pieceChoice: string;
-  /** Whole pieces asked ahead of one agent [dispatch.pipeline_limit]; 0: as many as its round trip needs. Kraken: 3; ours 0. */
-  readonly pipelineLimit: number;
-  /** The same for origins [dispatch.origin_pipeline_limit]. Kraken: 5; ours 0. */
-  readonly originPipelineLimit: number;
   /** End game from this many missing pieces [dispatch.endgame_threshold]. Kraken: = pipelineLimit, 3. */
   readonly endgameThreshold: number;
   /** [dispatch.disable_endgame] Kraken: false. */
   readonly endgameDisabled: boolean;
-  /** Copies of one request that may be in flight in end game. Guess: 2 (Kraken: one per connected peer). */
-  readonly endgameCopiesMax: number;
   /** [dispatch.piece_request_min_timeout] Kraken: 4 s. */
   readonly requestTimeoutMinMs: number;
   /** Per MiB of piece length [dispatch.piece_request_timeout_per_mb]. Kraken: 4 s. */
   readonly requestTimeoutPerMiBMs: number;
-  /** Share of requests that goes to the lowest missing piece of an open reader, 0..1. swarm-policy: half. */
-  readonly readerShare: number;
   /** Announce interval before a tracker says otherwise. Kraken: 5 s. */
   readonly announceIntervalMs: number;
   /** Longest interval that a tracker may set; longer is clamped (Go resets to 5 s). Kraken: 60 s. */
   readonly announceIntervalMaxMs: number;
-  /** Second announce of a torrent that still has free dial slots. swarm-policy: 200 ms. */
-  readonly announceAgainMs: number;
   /** Longest wait between announces that fail (exponential back-off with jitter). Guess: 30 s. */
   readonly announceBackoffMaxMs: number;
-  /** Prefer agents over origins: an origin is not asked for a piece that a connected agent has, until it has been idle for `originIdleMs`. Ours. */
-  readonly originSparing: boolean;
-  /** See `originSparing`. Guess: 1 s. */
-  readonly originIdleMs: number;
   /** Wire name and capabilities sent in `version` of our handshake; empty sends none. Go ignores the field. */
   readonly protocolVersion: string;
 }
 
 /** Defaults of an agent; see the field comments for where each comes from. */
 export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
+  ...SWARM_POLICIES.default,
   role: 'agent',
   connectionsPerTorrentMax: 10,
-  dialsPerTorrentMax: 5,
   connectionsMax: 2000,
   torrentsMax: 10_000,
   pullsMax: 1000,
@@ -91,23 +74,15 @@ export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
   connectionAgeMs: 3_600_000,
   seederIdleMs: 300_000,
   leecherIdleMs: 300_000,
-  rotationIntervalMs: 1000,
   preemptionIntervalMs: 30_000,
   preemptionDisabled: false,
   pieceChoice: 'rarest_first',
-  pipelineLimit: 0,
-  originPipelineLimit: 0,
   endgameThreshold: 3,
   endgameDisabled: false,
-  endgameCopiesMax: 2,
   requestTimeoutMinMs: 4000,
   requestTimeoutPerMiBMs: 4000,
-  readerShare: 0.5,
   announceIntervalMs: 5000,
   announceIntervalMaxMs: 60_000,
-  announceAgainMs: 200,
   announceBackoffMaxMs: 30_000,
-  originSparing: true,
-  originIdleMs: 1000,
   protocolVersion: 'kraken-ts/1',
 };

@@ -10,8 +10,6 @@ import type { Random } from '../random/index.js';
 
 /** Candidates kept from the last announce. Guess: twice what a Go tracker hands out. */
 const CANDIDATES_MAX = 100;
-/** Dials of ours after the first answer, when it names more peers than we have dial slots. swarm-policy: 1. */
-const FIRST_DIALS = 1;
 
 export class DialCandidates {
   #peers: readonly PeerInfo[] = [];
@@ -32,9 +30,12 @@ export class DialCandidates {
     this.#answers = 0;
   }
 
-  /** How many dials of ours the answers so far allow, at most `slots`. */
-  dialsMax(slots: number): number {
-    return this.#answers <= 1 && this.#peers.length > slots ? Math.min(slots, FIRST_DIALS) : slots;
+  /**
+   * How many dials of ours the answers so far allow, at most `slots`.
+   * @param first how many after the first answer, when it names more peers than there are slots
+   */
+  dialsMax(slots: number, first: number): number {
+    return this.#answers <= 1 && this.#peers.length > slots ? Math.min(slots, first) : slots;
   }
 
   /** The next peer in order; each is named once per answer. */

@@ -122,7 +122,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
       case 'dial-succeeded':
         return this.#dialSucceeded(event);
       case 'dial-failed':
-        return connections.dialFailed(event.conn, event.failure)?.dialMore();
+        return connections.dialFailed(event.conn, event.failure)?.refill();
       case 'piece-stored':
       case 'piece-sent':
       case 'piece-send-failed':
@@ -142,7 +142,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
       case 'payload-started':
         return this.#payloadStarted(event);
       case 'connection-closed':
-        return connections.closed(event.conn, event.reason)?.dialMore();
+        return connections.closed(event.conn, event.reason)?.refill();
       default:
         return unreachable(event);
     }

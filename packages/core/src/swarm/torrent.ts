@@ -244,7 +244,10 @@ export class Torrent {
   dialMore(): void {
     const { connections, config } = this.#context;
     if (this.state !== 'leeching' || (this.dispatcher?.own.wantedMissing ?? 0) === 0) return;
-    while (connections.mayDial(this) && this.dials < this.candidates.dialsMax(config.dialsPerTorrentMax)) {
+    while (
+      connections.mayDial(this) &&
+      this.dials < this.candidates.dialsMax(config.dialsPerTorrentMax, config.firstDialsMax)
+    ) {
       const peer = this.candidates.take();
       if (peer === undefined) {
         if (this.connections.size === 0) connections.dialLastResort(this);
@@ -252,6 +255,11 @@ export class Torrent {
       }
       connections.dial(this, peer);
     }
+  }
+
+  /** A slot came free: fill it at once, if that is the policy. */
+  refill(): void {
+    if (this.#context.config.refill) this.dialMore();
   }
 
   /** Swap a connection, if it is time. */

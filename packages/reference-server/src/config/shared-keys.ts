@@ -229,6 +229,10 @@ export const scheduler = key(
     emit_stats_interval: ignored(duration, 'There are no gauges yet.'),
     disable_preemption: key(bool, 'No such checks.'),
     probe_timeout: ignored(duration, 'The probe answers at once or not at all.'),
+    swarm_policy: key(
+      string,
+      'What shapes the connections and the order of requests: `default`, or `kraken` for the behaviour of the Go agent; empty = `default`. Ours.',
+    ),
     connstate: key(
       struct({
         max_open_conn: key(int, 'Connections of one torrent, both directions.', 10),

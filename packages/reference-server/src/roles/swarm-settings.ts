@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import type { PeerId } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
+import { SWARM_POLICIES, type SwarmPolicy } from '@kraken/core/policy';
 import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '@kraken/core/swarm';
 import { randomBytes } from 'node:crypto';
 import type { AgentConfig } from '../config/component-keys.js';
@@ -11,12 +12,18 @@ type SchedulerConfig = AgentConfig['scheduler'];
 export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerId' | 'role'> {
   const { connstate, conn, dispatch } = config;
   // The node knows what it is.
-  const { role, ...defaults } = DEFAULT_SWARM_CONFIG;
+  const { role, ...shipping } = DEFAULT_SWARM_CONFIG;
+  const policy = policyNamed(config.swarm_policy);
+  const defaults = { ...shipping, ...policy };
   const pipelineLimit = dispatch.pipeline_limit || defaults.pipelineLimit;
   return {
     ...defaults,
     connectionsPerTorrentMax: connstate.max_open_conn,
-    dialsPerTorrentMax: Math.max(1, Math.ceil(connstate.max_open_conn / 2)),
+    // The policy speaks of Kraken's ten connections; the same part of however many there are.
+    dialsPerTorrentMax: Math.max(
+      1,
+      Math.ceil((connstate.max_open_conn * policy.dialsPerTorrentMax) / shipping.connectionsPerTorrentMax),
+    ),
     mutualConnectionsMax: connstate.max_mutual_conn || connstate.max_open_conn,
     blacklistMs: connstate.blacklist_duration,
     blacklistDisabled: connstate.disable_blacklist,
@@ -35,6 +42,13 @@ export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerI
     requestTimeoutMinMs: dispatch.piece_request_min_timeout,
     requestTimeoutPerMiBMs: dispatch.piece_request_timeout_per_mb,
   };
+}
+
+function policyNamed(name: string): SwarmPolicy {
+  if (name === '') return SWARM_POLICIES.default;
+  if (Object.hasOwn(SWARM_POLICIES, name)) return SWARM_POLICIES[name as keyof typeof SWARM_POLICIES];
+  const expected = Object.keys(SWARM_POLICIES).join(', ');
+  throw new KrakenError('config-invalid', `scheduler.swarm_policy expected one of ${expected}, got ${name}`);
 }
 
 /** Payload rates in bytes per second; none when the limiter is off. */
