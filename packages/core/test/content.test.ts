@@ -165,7 +165,7 @@ test('metainfo: a wrong number of sums is refused', (t) => {
     codeOf(() => parseMetaInfo(text.replace('[2131691452]', '[]'))),
     'metainfo-invalid',
   );
-  t.is(pieceCount(parseMetaInfo(text.replace('{"Info"', '{"PiecesRoot":"x","Info"'))), 1);
+  t.is(pieceCount(parseMetaInfo(text.replace('{"Info"', '{"Comment":"x","Info"'))), 1);
 });
 
 interface BitsetCase {

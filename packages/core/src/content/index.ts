@@ -25,11 +25,25 @@ export {
   infoHashOf,
   PIECE_LENGTH_MAX,
   pieceCount,
-  pieceCountOf,
   pieceLengthAt,
   pieceOffset,
+  withRoot,
   type MetaInfo,
 } from './metainfo.js';
+export { pieceCountOf } from './piece-count.js';
+export {
+  canHaveRoot,
+  HASH_BYTES,
+  LAYER_PIECES_MAX,
+  layerBytes,
+  LEAF_BYTES,
+  leavesPerPiece,
+  parsePiecesRoot,
+  pieceHash,
+  rootOfLayer,
+  type PiecesRoot,
+  type Sha256,
+} from './piece-layer.js';
 export { createPather, type Pather } from './pather.js';
 export {
   blobDirectory,

@@ -12,12 +12,13 @@ import { createMetaInfo, type MetaInfo } from './metainfo.js';
 
 const UINT32_MAX = 2 ** 32 - 1;
 
-/** The exact text that Go writes: key order fixed, no spaces, no newline, `null` for no sums. */
+/** The exact text that Go writes: key order fixed, no spaces, no newline, `null` for no sums. A root follows as a key of ours. */
 export function serializeMetaInfo(metainfo: MetaInfo): string {
   const sums = metainfo.pieceSums.length === 0 ? 'null' : `[${metainfo.pieceSums.join(',')}]`;
+  const root = metainfo.piecesRoot === undefined ? '' : `,"PiecesRoot":"${metainfo.piecesRoot}"`;
   return (
     `{"Info":{"PieceLength":${metainfo.pieceLength},"PieceSums":${sums},` +
-    `"Name":"${digestHex(metainfo.digest)}","Length":${metainfo.length}}}`
+    `"Name":"${digestHex(metainfo.digest)}","Length":${metainfo.length}}${root}}`
   );
 }
 
@@ -35,11 +36,19 @@ export function parseMetaInfo(text: string): MetaInfo {
 }
 
 function fromJson(value: GoJson): MetaInfo {
-  const info = getObject(asObject(value, 'metainfo'), 'Info');
+  const metainfo = asObject(value, 'metainfo');
+  const info = getObject(metainfo, 'Info');
   const pieceLength = getInteger(info, 'PieceLength');
   const pieceSums = getArray(info, 'PieceSums').map((sum) =>
     sum === null ? 0 : asInteger(sum, 'PieceSums', 0, UINT32_MAX),
   );
   const length = getInteger(info, 'Length');
-  return createMetaInfo({ digest: digestFromHex(getString(info, 'Name')), length, pieceLength, pieceSums });
+  const piecesRoot = getString(metainfo, 'PiecesRoot');
+  return createMetaInfo({
+    digest: digestFromHex(getString(info, 'Name')),
+    length,
+    pieceLength,
+    pieceSums,
+    ...(piecesRoot === '' ? {} : { piecesRoot }),
+  });
 }

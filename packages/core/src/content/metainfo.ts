@@ -7,6 +7,8 @@ import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { KrakenError } from '../errors/index.js';
 import { digestHex, type Digest } from './digest.js';
 import type { InfoHash } from './ids.js';
+import { pieceCountOf } from './piece-count.js';
+import { canHaveRoot, parsePiecesRoot, type PiecesRoot } from './piece-layer.js';
 
 /** Metainfo of one blob; make one with {@link createMetaInfo} or {@link parseMetaInfo} in `metainfo-json.ts`. */
 export interface MetaInfo {
@@ -18,6 +20,8 @@ export interface MetaInfo {
   readonly pieceLength: number;
   /** CRC-32 (IEEE) of each piece. */
   readonly pieceSums: Uint32Array;
+  /** Root of the tree of strong piece hashes. Absent: pieces are checked by CRC-32 only. Not part of the info hash. */
+  readonly piecesRoot?: PiecesRoot;
 }
 
 /** Largest piece length: lengths travel as int32. */
@@ -31,6 +35,7 @@ export function createMetaInfo(input: {
   length: number;
   pieceLength: number;
   pieceSums: ArrayLike<number>;
+  piecesRoot?: string;
 }): MetaInfo {
   const { digest, length, pieceLength } = input;
   if (!Number.isSafeInteger(length) || length < 0) {
@@ -44,12 +49,20 @@ export function createMetaInfo(input: {
     throw new KrakenError('metainfo-invalid', `expected ${count} piece sums, got ${input.pieceSums.length}`);
   }
   const pieceSums = Uint32Array.from(input.pieceSums);
-  return { digest, length, pieceLength, pieceSums, infoHash: infoHashOf(digest, length, pieceLength, pieceSums) };
+  const infoHash = infoHashOf(digest, length, pieceLength, pieceSums);
+  const metainfo = { digest, length, pieceLength, pieceSums, infoHash };
+  if (input.piecesRoot === undefined) return metainfo;
+  if (!canHaveRoot(length, pieceLength)) {
+    throw new KrakenError('metainfo-invalid', `no tree is defined over ${length} bytes in pieces of ${pieceLength}`);
+  }
+  return { ...metainfo, piecesRoot: parsePiecesRoot(input.piecesRoot) };
 }
 
-/** Number of pieces of `length` bytes. */
-export function pieceCountOf(length: number, pieceLength: number): number {
-  return length === 0 ? 0 : Math.floor((length - 1) / pieceLength) + 1;
+/** The same metainfo with another root, or without one. */
+export function withRoot(metainfo: MetaInfo, piecesRoot: PiecesRoot | undefined): MetaInfo {
+  const { digest, length, pieceLength, pieceSums, infoHash } = metainfo;
+  const bare = { digest, length, pieceLength, pieceSums, infoHash };
+  return piecesRoot === undefined ? bare : { ...bare, piecesRoot };
 }
 
 /** Number of pieces. */

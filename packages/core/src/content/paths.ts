@@ -21,6 +21,8 @@ export const SIDECAR = {
   lastAccessTime: '_last_access_time',
   /** `true` blocks deletion. */
   persist: '_persist',
+  /** Strong hashes of the pieces, 32 bytes each; ours: Kraken takes no notice of the name. */
+  pieceLayer: '_piecelayer',
   /** When an upload started; RFC 3339. Does not follow the data into the cache. */
   startedAt: '_startedat',
 } as const;
@@ -31,6 +33,7 @@ export const MOVABLE_SIDECARS: readonly string[] = [
   SIDECAR.status,
   SIDECAR.lastAccessTime,
   SIDECAR.persist,
+  SIDECAR.pieceLayer,
 ];
 
 const LAST_ACCESS_BYTES = 8;

@@ -207,7 +207,35 @@ export const ERRORS = {
     'The peer did not complete the handshake in time.',
   ),
   'peer-unreachable': entry('outcome', 'elsewhere', 502, undefined, 'The peer cannot be dialled.'),
+  'peer-untrusted': entry(
+    'outcome',
+    'elsewhere',
+    502,
+    undefined,
+    'A peer does not speak TLS where it must, or its certificate is not accepted.',
+  ),
   'piece-bad-sum': entry('peer-fault', 'elsewhere', 502, undefined, 'A piece does not match its checksum.'),
+  'piece-forged': entry(
+    'peer-fault',
+    'elsewhere',
+    502,
+    undefined,
+    'A piece does not match its hash in the piece layer.',
+  ),
+  'layer-invalid': entry(
+    'peer-fault',
+    'elsewhere',
+    502,
+    'UNKNOWN',
+    'A piece layer does not fit the root in the metainfo.',
+  ),
+  'root-mismatch': entry(
+    'peer-fault',
+    'elsewhere',
+    502,
+    'UNKNOWN',
+    'All pieces fit the root in the metainfo, but the blob does not fit its digest: the source of the root is wrong.',
+  ),
 
   // Us.
   internal: entry('bug', 'never', 500, 'UNKNOWN', 'An invariant was broken; this is a defect.'),
