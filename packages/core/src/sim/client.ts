@@ -16,6 +16,8 @@ export interface Want {
   openedAt: Millis | undefined;
   /** First piece at the in-order reader. */
   firstByteAt: Millis | undefined;
+  /** All pieces are on the host's disk. */
+  piecesAt: Millis | undefined;
   finishedAt: Millis | undefined;
   failures: Failure[];
 }
@@ -86,6 +88,7 @@ export class SimClient implements PullListener {
     if (this.#byDigest.get(want.metainfo.digest) === active) this.#byDigest.delete(want.metainfo.digest);
     if (failure === undefined) {
       want.firstByteAt ??= this.#host.now();
+      want.piecesAt ??= this.#host.now();
       want.finishedAt ??= this.#host.now();
       this.#onFinished(want);
       return;
@@ -110,6 +113,7 @@ export class SimClient implements PullListener {
     const { want } = active;
     const file = this.#host.nodeState.disk.file(want.metainfo.digest);
     if (file === undefined) return;
+    if (file.have.isComplete) want.piecesAt ??= this.#host.now();
     const before = active.reader;
     while (file.have.has(active.reader)) active.reader++;
     if (active.reader === before) return;

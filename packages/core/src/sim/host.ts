@@ -34,6 +34,8 @@ export interface SimHostContext {
   readonly network: Network;
   readonly options: SimOptions;
   readonly trackerOf: (digest: Digest) => SimTracker;
+  /** A peer asked an origin for a blob that is not on its disk. */
+  readonly lookupMissing: (host: SimHost, digest: Digest) => void;
   /** Sees every step before its effects are performed. */
   readonly onStep: (host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]) => void;
   readonly onObservation: (host: SimHost, observation: SwarmObservation) => void;
@@ -234,6 +236,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
       const { disk } = this.nodeState;
       const metainfo = disk.file(digest)?.metainfo ?? effect.metainfo;
       if (metainfo === undefined) {
+        this.#context.lookupMissing(this, digest);
         this.post({ type: 'blob-open-failed', digest, failure: { code: 'blob-unknown', says: 'not on this disk' } });
         return;
       }

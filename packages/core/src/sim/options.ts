@@ -18,9 +18,19 @@ export interface SimOptions {
   readonly blobBytesMax: number;
   /** Blobs that one agent pulls, drawn; all when there are not more. */
   readonly blobsPerAgent: number;
+  /** How an agent draws its blobs when there are more: all alike, or the blob of rank k as often as 1 / k. */
+  readonly popularity: 'uniform' | 'zipf';
+  /** Where the blobs are at first: on their origins, or in the storage behind them. */
+  readonly blobsIn: 'origins' | 'backend';
+  /** The origins are asked for each blob at 0, agents start so much later; 0: the first pull asks. */
+  readonly prefetchMs: number;
+  /** Card of the storage behind the origins. */
+  readonly backendBytesPerSecond: number;
   readonly pieceBytes: number;
   /** Agents start at a drawn time in [0, startWithinMs). */
   readonly startWithinMs: number;
+  /** Each pull of an agent begins at a time of its own, instead of all with the agent. */
+  readonly pullsApart: boolean;
   /** Share of the agents that starts only when the others have `lateWhenDone` of their pieces. */
   readonly lateShare: number;
   readonly lateWhenDone: number;
@@ -85,8 +95,13 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   blobBytes: 64 * 1024 * 1024,
   blobBytesMax: 0,
   blobsPerAgent: Number.MAX_SAFE_INTEGER,
+  popularity: 'uniform',
+  blobsIn: 'origins',
+  prefetchMs: 0,
+  backendBytesPerSecond: 1e9,
   pieceBytes: 1024 * 1024,
   startWithinMs: 100,
+  pullsApart: false,
   lateShare: 0,
   lateWhenDone: 0.5,
   streaming: false,
@@ -144,6 +159,7 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     'agentDownBytesPerSecond',
     'originUpBytesPerSecond',
     'originDownBytesPerSecond',
+    'backendBytesPerSecond',
     'checkIntervalMs',
     'horizonMs',
   ] as const) {
@@ -154,6 +170,10 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     problems.push(`rateIntervalMs expected in (0, 5], got ${options.rateIntervalMs}`);
   if (!(options.lateShare >= 0 && options.lateShare < 1))
     problems.push(`lateShare expected in [0, 1), got ${options.lateShare}`);
+  if (!['uniform', 'zipf'].includes(options.popularity))
+    problems.push(`popularity expected uniform or zipf, got ${options.popularity}`);
+  if (!['origins', 'backend'].includes(options.blobsIn))
+    problems.push(`blobsIn expected origins or backend, got ${options.blobsIn}`);
   if (problems.length > 0) throw new RangeError(problems.join('; '));
   return {
     ...options,

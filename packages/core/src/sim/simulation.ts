@@ -7,6 +7,7 @@ import type { Millis } from '../machine/index.js';
 import { Random } from '../random/index.js';
 import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '../swarm/index.js';
 import { CHECKERS, CheckFailed, type Checker, type SimView } from './checkers/index.js';
+import { SimBackend } from './backend.js';
 import { SimClient, type Want } from './client.js';
 import { VirtualClock } from './clock.js';
 import { SimDisk } from './disk.js';
@@ -38,6 +39,7 @@ export class Simulation implements SimView, FaultTarget {
   readonly faults: readonly Injection[];
   readonly network: Network;
   readonly trackers: readonly SimTracker[];
+  readonly #backend: SimBackend;
   readonly #random: Random;
   readonly #createMachine: MachineFactory;
   readonly #trace = new TraceHash();
@@ -86,6 +88,13 @@ export class Simulation implements SimView, FaultTarget {
     const placed = placeBlobs(draw.blobs, options, this.nodes.slice(options.agents));
     this.blobs = placed.map(({ metainfo }) => metainfo);
     this.#replicas = new Map(placed.map(({ metainfo, holders }) => [metainfo.digest, holders]));
+    this.#backend = new SimBackend({
+      links: this.network.links,
+      nic: { host: this.nodes.length, upRate: options.backendBytesPerSecond / 1000, downRate: Infinity },
+      latencyMs: options.latencyMs,
+      ownersOf: (digest) => this.#owners(digest),
+    });
+    if (options.blobsIn === 'backend') for (const blob of this.blobs) this.#backend.store(blob);
     this.trackers = this.#makeTrackers();
     this.#checkers = this.#makeCheckers();
     this.#steppers = this.#checkers.filter((checker) => checker.step !== undefined);
@@ -94,6 +103,7 @@ export class Simulation implements SimView, FaultTarget {
       network: this.network,
       options,
       trackerOf: (digest) => this.#trackerOf(digest),
+      lookupMissing: (host, digest) => this.#backend.fetch(digest, host.nodeState),
       onStep: (host, now, event, effects) => this.#stepped(host, now, event, effects),
       onObservation: (host, observation) => {
         count(this.#counts, observation);
@@ -126,6 +136,7 @@ export class Simulation implements SimView, FaultTarget {
    */
   run(): SimReport {
     for (const node of this.nodes) this.restart(node);
+    if (this.options.prefetchMs > 0) for (const { digest } of this.blobs) this.#metaInfo(digest);
     for (const want of this.wants) if (want.askedAt !== Infinity) this.#ask(want, want.askedAt);
     for (const injection of this.faults) {
       this.clock.at(injection.atMs, () => injection.begin(this));
@@ -137,11 +148,11 @@ export class Simulation implements SimView, FaultTarget {
     const finishedAt = this.clock.now;
     if (this.#open === 0) this.#windDown();
     return makeReport({
-      link: this.options.link,
-      agents: this.options.agents,
+      options: this.options,
       wants: this.wants,
       imageBytes: this.blobs.reduce((sum, blob) => sum + blob.length, 0),
       network: this.network.counts,
+      backend: this.#backend,
       counts: this.#counts,
       steps: this.#steps,
       virtualMs: finishedAt,
@@ -239,8 +250,6 @@ export class Simulation implements SimView, FaultTarget {
 
   #makeTrackers(): SimTracker[] {
     const { options } = this;
-    const running = (digest: Digest): SimNode[] =>
-      (this.#replicas.get(digest) ?? []).filter((node) => node.host !== undefined);
     return Array.from(
       { length: options.trackers },
       () =>
@@ -252,10 +261,24 @@ export class Simulation implements SimView, FaultTarget {
           intervalMs: options.announceIntervalMs,
           peerOrder: options.peerOrder,
           handoutMax: options.handoutMax,
-          originPeers: (digest) => running(digest).map((node) => node.peerInfo(true)),
-          metaInfo: (digest) => running(digest)[0]?.disk.file(digest)?.metainfo,
+          originPeers: (digest) => this.#owners(digest).map((node) => node.peerInfo(true)),
+          metaInfo: (digest) => this.#metaInfo(digest),
         }),
     );
+  }
+
+  /** Origins of a blob that run, in the order in which trackers ask them. */
+  #owners(digest: Digest): SimNode[] {
+    return (this.#replicas.get(digest) ?? []).filter((node) => node.host !== undefined);
+  }
+
+  /** What the first owner answers; one that lacks the blob fetches it. */
+  #metaInfo(digest: Digest): MetaInfo | 'pending' | undefined {
+    const [first] = this.#owners(digest);
+    if (first === undefined) return undefined;
+    const file = first.disk.file(digest);
+    if (file !== undefined) return file.metainfo;
+    return this.#backend.fetch(digest, first) ? 'pending' : undefined;
   }
 
   /** Trackers share the blobs by digest. */

@@ -4,6 +4,7 @@
 import type { Digest, MetaInfo, PeerInfo } from '../content/index.js';
 import type { PeerOrderName } from '../policy/index.js';
 import type { Random } from '../random/index.js';
+import { PENDING_POLL_BACKOFF } from '../retry/index.js';
 import type { Failure, SwarmEffect } from '../swarm/index.js';
 import { Tracker } from '../tracker/index.js';
 import type { VirtualClock } from './clock.js';
@@ -22,9 +23,13 @@ export interface SimTrackerOptions {
   readonly handoutMax: number;
   /** Origins that hold the blob and run. */
   readonly originPeers: (digest: Digest) => readonly PeerInfo[];
-  /** What running origins know of the blob. */
-  readonly metaInfo: (digest: Digest) => MetaInfo | undefined;
+  /** What running origins know of the blob; `pending` while one of them fetches it. */
+  readonly metaInfo: (digest: Digest) => MetaInfo | 'pending' | undefined;
 }
+
+/** How agents wait for a blob that an origin fetches. */
+const POLL = PENDING_POLL_BACKOFF;
+const POLL_MAX_MS = POLL.elapsedMaxMs ?? Infinity;
 
 interface AnnounceAnswer {
   readonly peers: readonly PeerInfo[];
@@ -63,8 +68,18 @@ export class SimTracker {
   }
 
   metaInfo(digest: Digest, done: Done<MetaInfo>): void {
-    // The tracker asks an origin: two more ways.
-    this.#exchange(2 * this.#options.latencyMs, done, UNKNOWN, () => this.#options.metaInfo(digest));
+    const { clock, latencyMs, metaInfo } = this.#options;
+    const askedAt = clock.now;
+    const ask = (waitMs: number): void => {
+      const answered: Done<MetaInfo | 'pending'> = (answer, failure) => {
+        if (answer !== 'pending') done(answer, failure);
+        else if (clock.now + waitMs - askedAt > POLL_MAX_MS) done(undefined, UNKNOWN);
+        else clock.after(waitMs, () => ask(Math.min(waitMs * POLL.factor, POLL.maxMs)));
+      };
+      // The tracker asks an origin: two more ways.
+      this.#exchange(2 * latencyMs, answered, UNKNOWN, () => metaInfo(digest));
+    };
+    ask(POLL.initialMs);
   }
 
   #exchange<T>(wayMs: number, done: Done<T>, failure: Failure, answer: () => T | undefined): void {

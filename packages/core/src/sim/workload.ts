@@ -20,33 +20,62 @@ export function placeBlobs(random: Random, options: SimOptions, origins: readonl
     const pieceSums = Array.from({ length: pieceCountOf(length, pieceBytes) }, () => random.uint32());
     const metainfo = createMetaInfo({ digest, length, pieceLength: pieceBytes, pieceSums });
     const holders = random.shuffle([...origins]).slice(0, replicas);
-    for (const holder of holders) holder.disk.seed(metainfo);
+    if (options.blobsIn === 'origins') for (const holder of holders) holder.disk.seed(metainfo);
     return { metainfo, holders };
   });
 }
 
 /** Draw who pulls what and when. Late agents ask at Infinity until {@link LateJoiners} lets them. */
 export function drawWants(random: Random, options: SimOptions, blobs: readonly MetaInfo[]): Want[] {
-  const { agents, startWithinMs, lateShare, blobsPerAgent } = options;
+  const { agents, startWithinMs, lateShare, blobsPerAgent, prefetchMs, pullsApart } = options;
   const early = agents - Math.floor(agents * lateShare);
+  const drawBlobs = blobDraw(random, options, blobs);
   const wants: Want[] = [];
   for (let node = 0; node < agents; node++) {
-    const startsAt = random.unit() * startWithinMs;
-    const wanted = blobsPerAgent < blobs.length ? random.shuffle([...blobs]).slice(0, blobsPerAgent) : blobs;
+    const startsAt = prefetchMs + random.unit() * startWithinMs;
+    const wanted = blobsPerAgent < blobs.length ? drawBlobs() : blobs;
     for (const metainfo of wanted) {
-      const askedAt = node < early ? startsAt : Infinity;
+      const askedAt = pullsApart ? prefetchMs + random.unit() * startWithinMs : startsAt;
       wants.push({
         node,
         metainfo,
-        askedAt,
+        askedAt: node < early ? askedAt : Infinity,
         openedAt: undefined,
         firstByteAt: undefined,
+        piecesAt: undefined,
         finishedAt: undefined,
         failures: [],
       });
     }
   }
   return wants;
+}
+
+/** The blobs of one agent, each at most once. */
+function blobDraw(random: Random, options: SimOptions, blobs: readonly MetaInfo[]): () => readonly MetaInfo[] {
+  const { blobsPerAgent, popularity } = options;
+  if (popularity === 'uniform') return () => random.shuffle([...blobs]).slice(0, blobsPerAgent);
+  // Sums of 1 / rank: where a drawn number falls is the rank that it chooses.
+  const sums: number[] = [];
+  for (let rank = 1, sum = 0; rank <= blobs.length; rank++) sums.push((sum += 1 / rank));
+  const total = sums[sums.length - 1] ?? 0;
+  return () => {
+    const drawn = new Set<MetaInfo>();
+    while (drawn.size < blobsPerAgent) drawn.add(blobs[lowestAbove(sums, random.unit() * total)] as MetaInfo);
+    return [...drawn];
+  };
+}
+
+/** Index of the first of `ascending` that is above `value`, which is below the last. */
+function lowestAbove(ascending: readonly number[], value: number): number {
+  let low = 0;
+  let high = ascending.length - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ascending[middle] as number) > value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Agents that come when the others have a share of their pieces. */

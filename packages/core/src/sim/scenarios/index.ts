@@ -1,18 +1,25 @@
 /** The scenarios by name. A new one is one file and one line here. */
+import { cold } from './cold.js';
 import { late } from './late.js';
 import { manySmall } from './many-small.js';
+import { peak, peak100 } from './peak.js';
 import { scale } from './scale.js';
 import type { Scenario } from './scenario.js';
 import { sparing } from './sparing.js';
+import { staggered } from './staggered.js';
 import { uber260, uber2600 } from './uber.js';
 
 export type { Scenario } from './scenario.js';
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  cold,
   late,
   'many-small': manySmall,
+  peak,
+  'peak-100': peak100,
   scale,
   sparing,
+  staggered,
   'uber-260': uber260,
   'uber-2600': uber2600,
 };
