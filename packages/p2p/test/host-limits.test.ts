@@ -4,7 +4,6 @@ import test from 'ava';
 import { Bitfield } from '@kraken/core/content';
 import { encodeHandshake } from '@kraken/core/wire';
 import { BufferPool } from '../dist/host/buffer-pool.js';
-import { TokenBucket } from '../dist/host/token-bucket.js';
 import {
   eventually,
   handshakeOf,
@@ -17,85 +16,6 @@ import {
 } from './host-kit.js';
 
 const microtasks = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-test('a bucket starts full, then grants at its rate, in the order of asking', (t) => {
-  const clock = new ManualClock();
-  const bucket = new TokenBucket(1000, clock);
-  t.true(bucket.tryTake(1000));
-  t.false(bucket.tryTake(1));
-  const granted: string[] = [];
-  bucket.wait(500, () => granted.push('a'));
-  bucket.wait(250, () => granted.push('b'));
-  bucket.wait(250, () => granted.push('c'));
-  t.false(bucket.tryTake(1), 'nobody overtakes the line');
-  clock.advance(499);
-  t.deepEqual(granted, []);
-  clock.advance(2);
-  t.deepEqual(granted, ['a']);
-  clock.advance(250);
-  t.deepEqual(granted, ['a', 'b']);
-  clock.advance(250);
-  t.deepEqual(granted, ['a', 'b', 'c']);
-  t.is(bucket.waiting, 0);
-  clock.advance(10_000);
-  t.true(bucket.tryTake(1000), 'no more than a burst is saved up');
-  t.false(bucket.tryTake(1));
-});
-
-test('more than a burst passes as debt; what is given back or left can be taken by others', (t) => {
-  const clock = new ManualClock();
-  const bucket = new TokenBucket(100, clock);
-  t.true(bucket.tryTake(350), 'a full bucket grants any size');
-  const granted: string[] = [];
-  const first = bucket.wait(50, () => granted.push('first'));
-  bucket.wait(10, () => granted.push('second'));
-  clock.advance(2000);
-  t.deepEqual(granted, []);
-  first.cancel();
-  first.cancel();
-  clock.advance(620);
-  t.deepEqual(granted, ['second']);
-  bucket.giveBack(60);
-  t.true(bucket.tryTake(60));
-});
-
-test('a rate can be changed while somebody waits, also to none and back', (t) => {
-  const clock = new ManualClock();
-  const bucket = new TokenBucket(10, clock);
-  t.true(bucket.tryTake(10));
-  const granted: string[] = [];
-  bucket.wait(10, () => granted.push('a'));
-  bucket.setRate(1000);
-  clock.advance(11);
-  t.deepEqual(granted, ['a']);
-  bucket.wait(1000, () => granted.push('b'));
-  bucket.setRate(undefined);
-  clock.advance(0);
-  t.deepEqual(granted, ['a', 'b']);
-  t.true(bucket.tryTake(1e12));
-  bucket.setRate(100);
-  t.true(bucket.tryTake(100));
-  t.false(bucket.tryTake(1));
-  t.throws(() => bucket.setRate(0), { instanceOf: RangeError });
-  t.throws(() => new TokenBucket(-1), { instanceOf: RangeError });
-});
-
-test('waiters of a bucket take turns: nobody starves behind a greedy one', (t) => {
-  const clock = new ManualClock();
-  const bucket = new TokenBucket(1000, clock);
-  bucket.tryTake(1000);
-  const counts = [0, 0, 0];
-  const ask = (who: number): void => {
-    bucket.wait(100, () => {
-      counts[who] = (counts[who] as number) + 1;
-      ask(who);
-    });
-  };
-  for (const who of [0, 1, 2]) ask(who);
-  clock.advance(3000);
-  t.true(Math.max(...counts) - Math.min(...counts) <= 1, counts.join());
-  t.true(counts.reduce((sum, n) => sum + n) >= 29);
-});
 
 test('a pool never makes more than its cap, serves in order, and never from inside a call', async (t) => {
   const pool = new BufferPool(64, 128, new ManualClock());

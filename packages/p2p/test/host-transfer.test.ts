@@ -44,7 +44,7 @@ async function connected(
   t.teardown(() => under.close());
   const file = new FakeFile(blob.metainfo, options.content);
   under.store.files.set(blob.digest, file);
-  under.host.torrents.add(blob.digest, file);
+  under.host.torrents.add(blob.digest, file, 'ns');
   permissive(under, blob, file.have);
   const peer = await RawPeer.dial(under.port);
   t.teardown(() => void peer.socket.destroy());
@@ -84,8 +84,8 @@ for (const direct of [true, false]) {
     t.teardown(() => Promise.all([seeder.close(), leecher.close()]));
     const source = new FakeFile(blob.metainfo, blob.data);
     const target = new FakeFile(blob.metainfo);
-    seeder.host.torrents.add(blob.digest, source);
-    leecher.host.torrents.add(blob.digest, target);
+    seeder.host.torrents.add(blob.digest, source, 'ns');
+    leecher.host.torrents.add(blob.digest, target, 'ns');
     const pieces = target.have.length;
     seeder.machine.answer = (event) => {
       if (event.type === 'handshake-received') {
@@ -274,7 +274,7 @@ test('a control frame never lands inside a payload, and overtakes payloads that 
   // Slow enough that payloads are paced: frames are sent while one is unfinished.
   const clock = new ManualClock();
   const { under, peer } = await connected(t, blob, { content: blob.data, egress: 16 * MIB, bandwidthClock: clock });
-  under.shared.egress.tryTake(16 * MIB);
+  t.true(under.shared.egress.tryTake(under.shared.egress.flow(''), 16 * MIB));
   for (let piece = 0; piece < 4; piece++) {
     under.host.perform({ type: 'send-piece', conn: 1, digest: blob.digest, piece, length: 3 * MIB });
   }
@@ -339,17 +339,17 @@ test('a peer that goes away while pieces are being sent: every piece fails once,
 test('the ingress limit paces what is read', async (t) => {
   const blob = testBlob(3 * MIB, MIB);
   const clock = new ManualClock();
-  const { under, file, peer } = await connected(t, blob, { ingress: 8 * MIB, bandwidthClock: clock });
-  t.true(under.shared.ingress.tryTake(8 * MIB));
+  const { under, file, peer } = await connected(t, blob, { ingress: 16 * MIB, bandwidthClock: clock });
+  t.true(under.shared.ingress.tryTake(under.shared.ingress.flow(''), 16 * MIB));
   for (const piece of [0, 1, 2]) peer.write(encodePayloadHeader({ piece, length: MIB }), pieceOf(blob, piece));
   await under.machine.until('payload-started');
   await new Promise((resolve) => setTimeout(resolve, 30));
   t.is(under.shared.counters.payloadBytesIn, 0);
   t.is(under.shared.ingress.waiting, 1);
-  // A chunk of 512 KiB is worth 62.5 ms.
+  // A chunk of 512 KiB is worth 31.25 ms.
   for (let chunk = 1; chunk <= 6; chunk++) {
     t.true(await eventually(() => under.shared.ingress.waiting === 1));
-    clock.advance(64);
+    clock.advance(32);
     t.true(await eventually(() => under.shared.counters.payloadBytesIn === (chunk * MIB) / 2));
   }
   await under.machine.until('piece-stored', 3);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseDigest, type MetaInfo } from '@kraken/core/content';
 import type { ByteRange, CancelSignal, HostRing, TrackerClient } from '@kraken/core/ports';
 import { createPeerNode } from '../host/create-peer-node.js';
-import type { Bandwidth } from '../host/peer-node-options.js';
+import type { Bandwidth } from '../host/bandwidth.js';
 import { DiskStore } from '../store/index.js';
 import { createPassiveRing, createTrackerClient } from '../tracker/index.js';
 

@@ -4,6 +4,7 @@ import { parsePeerId, type PeerContext, type PeerId } from '@kraken/core/content
 import { silentLogger, silentMetrics } from '@kraken/core/ports';
 import { Random } from '@kraken/core/random';
 import { DEFAULT_SWARM_CONFIG, SwarmMachine, type SwarmConfig } from '@kraken/core/swarm';
+import { bandwidthLimits } from './bandwidth.js';
 import { processPools } from './buffer-pool.js';
 import { systemClock } from './clock.js';
 import { HostCounters } from './counters.js';
@@ -13,7 +14,6 @@ import { PeerNode } from './peer-node.js';
 import type { PeerSocketShared } from './peer-socket.js';
 import { SwarmHost } from './swarm-host.js';
 import { SwarmStats } from './swarm-stats.js';
-import { TokenBucket } from './token-bucket.js';
 
 const HANDSHAKES_MAX = 256;
 const TURN_BUDGET_BYTES = 512 * 1024;
@@ -34,8 +34,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
   const config = { ...DEFAULT_SWARM_CONFIG, ...options.swarm };
   const shared: PeerSocketShared = {
     pools: options.pools ?? processPools,
-    ingress: new TokenBucket(options.bandwidth?.ingressBytesPerSec),
-    egress: new TokenBucket(options.bandwidth?.egressBytesPerSec),
+    ...bandwidthLimits(options.bandwidth),
     counters: new HostCounters(),
     clock: systemClock,
     turnBudgetBytes: options.turnBudgetBytes ?? TURN_BUDGET_BYTES,

@@ -3,14 +3,16 @@
  * bounded number of writes in flight. Owns the chunk that is being filled and the verdicts of payloads.
  * Never parses frames, never decides what to receive, never holds a whole piece.
  *
- * Before each chunk it takes bandwidth, then a buffer; while it has to wait for either, or for the disk,
- * the connection does not read (TCP slows the sender down).
+ * Before each chunk it takes bandwidth and a buffer; while it has to wait for either, or for the disk, the
+ * connection does not read (TCP slows the sender down). While it waits for the disk or for a buffer it holds no
+ * bandwidth and stands in no line for it.
  */
 import { crc32 } from 'node:zlib';
 import { isKrakenError } from '@kraken/core/errors';
 import type { PieceVerdict } from '@kraken/core/swarm';
 import type { TorrentFile } from '../store/piece-store.js';
 import type { BufferPool, Waiting } from './buffer-pool.js';
+import type { Flow } from './share-line.js';
 import type { TokenBucket } from './token-bucket.js';
 
 /** Writes in flight per connection; more than this pauses reading. Source: performance measurements. */
@@ -19,6 +21,8 @@ export const WRITES_IN_FLIGHT_MAX = 4;
 /** A permitted payload. */
 export interface ReceiveJob {
   readonly file: TorrentFile;
+  /** Whose share of the bandwidth it draws from. */
+  readonly namespace: string;
   readonly piece: number;
   /** First byte in the blob. */
   readonly position: number;
@@ -65,8 +69,10 @@ export class PayloadReceiver {
   #discard = 0;
   #chunk: Chunk | undefined;
   #waiting: Waiting | undefined;
-  /** Bandwidth taken for a chunk that has no buffer yet. */
-  #prepaid = 0;
+  /** Granted while there was no bandwidth for it. */
+  #spare: Uint8Array | undefined;
+  /** The payload or the bytes to drop, as the limiter knows them. */
+  #flow: Flow;
   #waitsForDisk = false;
   #blocked = false;
   #writes = 0;
@@ -76,6 +82,7 @@ export class PayloadReceiver {
   constructor(pool: BufferPool, bandwidth: TokenBucket, gate: ReadGate) {
     this.#pool = pool;
     this.#bandwidth = bandwidth;
+    this.#flow = bandwidth.flow('');
     this.#gate = gate;
   }
 
@@ -93,12 +100,14 @@ export class PayloadReceiver {
   begin(job: ReceiveJob): void {
     this.#payload = { job, received: 0, crc: 0, writes: 0, ended: false, error: undefined };
     this.#unsettled++;
+    this.#flow = this.#bandwidth.flow(job.namespace);
     this.#prepare();
   }
 
   /** Drop the next `length` bytes; only while not `expecting`. */
   discard(length: number): void {
     this.#discard = length;
+    this.#flow = this.#bandwidth.flow('');
     if (length > 0) this.#prepare();
   }
 
@@ -141,14 +150,14 @@ export class PayloadReceiver {
     this.#aborted = true;
     this.#waiting?.cancel();
     this.#waiting = undefined;
-    let unused = this.#prepaid;
-    this.#prepaid = 0;
-    if (this.#chunk !== undefined) {
-      unused += this.#chunk.length - this.#chunk.filled;
-      if (this.#chunk.buffer !== undefined) this.#pool.release(this.#chunk.buffer);
+    const chunk = this.#chunk;
+    if (chunk !== undefined) {
       this.#chunk = undefined;
+      this.#bandwidth.giveBack(this.#flow, chunk.length - chunk.filled);
+      if (chunk.buffer !== undefined) this.#pool.release(chunk.buffer);
     }
-    if (unused > 0) this.#bandwidth.giveBack(unused);
+    if (this.#spare !== undefined) this.#pool.release(this.#spare);
+    this.#spare = undefined;
     this.#discard = 0;
     const payload = this.#payload;
     this.#payload = undefined;
@@ -163,13 +172,13 @@ export class PayloadReceiver {
       this.#block();
       return;
     }
-    const length = Math.min(this.#remaining(), this.#pool.bufferBytes);
-    if (this.#bandwidth.tryTake(length)) {
+    const length = Math.min(this.#remaining(), this.#pool.bufferBytes, this.#bandwidth.grainBytes);
+    if (this.#bandwidth.tryTake(this.#flow, length)) {
       this.#takeBuffer(length);
       return;
     }
     this.#block();
-    this.#waiting = this.#bandwidth.wait(length, () => {
+    this.#waiting = this.#bandwidth.wait(this.#flow, length, () => {
       this.#waiting = undefined;
       this.#takeBuffer(length);
     });
@@ -179,22 +188,26 @@ export class PayloadReceiver {
     return this.#payload === undefined ? this.#discard : this.#payload.job.length - this.#payload.received;
   }
 
+  /** Bandwidth for `length` bytes has been taken. */
   #takeBuffer(length: number): void {
+    const spare = this.#spare;
+    this.#spare = undefined;
     if (this.#payload === undefined) {
+      if (spare !== undefined) this.#pool.release(spare);
       this.#ready({ buffer: undefined, length, filled: 0 });
       return;
     }
-    const buffer = this.#pool.tryTake();
+    const buffer = spare ?? this.#pool.tryTake();
     if (buffer !== undefined) {
       this.#ready({ buffer, length, filled: 0 });
       return;
     }
     this.#block();
-    this.#prepaid = length;
+    this.#bandwidth.giveBack(this.#flow, length);
     this.#waiting = this.#pool.wait((later) => {
       this.#waiting = undefined;
-      this.#prepaid = 0;
-      this.#ready({ buffer: later, length, filled: 0 });
+      this.#spare = later;
+      this.#prepare();
     });
   }
 

@@ -3,14 +3,15 @@
  * read ahead of the write, at most two buffers held. Owns the queue of pieces and knows whether a payload
  * is unfinished on the wire. Never encodes control frames, never decides what to send.
  *
- * Bandwidth is taken per chunk before it is written, and the header goes right before the first chunk, so a
- * throttled payload does not start the receiver's clock early. A payload is never left short: when its bytes
+ * Bandwidth is taken per chunk when the socket can take it, right before it is written, and the header goes right
+ * before the first chunk, so a throttled payload does not start the receiver's clock early. A payload is never left short: when its bytes
  * cannot be read after the header, the connection is broken off.
  */
 import type { Failure } from '@kraken/core/swarm';
 import { encodePayloadHeader } from '@kraken/core/wire';
 import type { TorrentFile } from '../store/piece-store.js';
 import type { BufferPool, Waiting } from './buffer-pool.js';
+import type { Flow } from './share-line.js';
 import type { TokenBucket } from './token-bucket.js';
 
 /** Buffers between disk and kernel per connection. Source: performance measurements. */
@@ -21,6 +22,8 @@ const QUEUE_MAX = 1024;
 /** A piece to send. */
 export interface SendJob {
   readonly file: TorrentFile;
+  /** Whose share of the bandwidth it draws from. */
+  readonly namespace: string;
   readonly piece: number;
   /** First byte in the blob. */
   readonly position: number;
@@ -41,8 +44,13 @@ export interface PayloadWire {
   finished(): void;
 }
 
-interface Chunk {
+interface QueuedJob {
   readonly job: SendJob;
+  /** The job as the limiter knows it. */
+  readonly flow: Flow;
+}
+
+interface Chunk extends QueuedJob {
   readonly buffer: Uint8Array;
   readonly length: number;
   readonly first: boolean;
@@ -54,7 +62,7 @@ export class PayloadSender {
   readonly #bandwidth: TokenBucket;
   readonly #wire: PayloadWire;
   /** Jobs that are not finished, in order. */
-  readonly #jobs: SendJob[] = [];
+  readonly #jobs: QueuedJob[] = [];
   /** Reading position: a job of the queue and a byte of it. */
   #readJob = 0;
   #readAt = 0;
@@ -89,7 +97,7 @@ export class PayloadSender {
     else if (this.#jobs.length >= QUEUE_MAX) {
       job.finished({ code: 'queue-full', says: `more than ${QUEUE_MAX} pieces queued for one connection` });
     } else {
-      this.#jobs.push(job);
+      this.#jobs.push({ job, flow: this.#bandwidth.flow(job.namespace) });
       this.#read();
     }
   }
@@ -101,7 +109,7 @@ export class PayloadSender {
     this.#waitingForBuffer?.cancel();
     this.#waitingForBandwidth?.cancel();
     for (const chunk of this.#ready.splice(0)) this.#recycle(chunk.buffer);
-    for (const job of this.#jobs.splice(0)) job.finished(failure);
+    for (const { job } of this.#jobs.splice(0)) job.finished(failure);
   }
 
   /** Read one chunk ahead. */
@@ -120,15 +128,16 @@ export class PayloadSender {
   }
 
   #readInto(buffer: Uint8Array): void {
-    const job = this.#jobs[this.#readJob];
-    if (job === undefined) {
+    const queued = this.#jobs[this.#readJob];
+    if (queued === undefined) {
       this.#pool.release(buffer);
       return;
     }
+    const { job, flow } = queued;
     this.#held++;
     this.#reading = true;
     const first = this.#readAt === 0;
-    const length = Math.min(this.#pool.bufferBytes, job.length - this.#readAt);
+    const length = Math.min(this.#pool.bufferBytes, this.#bandwidth.grainBytes, job.length - this.#readAt);
     const last = this.#readAt + length === job.length;
     const position = job.position + this.#readAt;
     if (last) {
@@ -146,7 +155,7 @@ export class PayloadSender {
         this.#recycle(buffer);
         this.#unreadable(job, error, position + bytesRead);
       } else {
-        this.#ready.push({ job, buffer, length, first, last });
+        this.#ready.push({ job, flow, buffer, length, first, last });
         this.#write();
         this.#read();
       }
@@ -161,17 +170,17 @@ export class PayloadSender {
     this.#wire.broken(failure);
   }
 
-  /** Write what is ready, as far as bandwidth goes. */
+  /** Write what is ready, as far as the socket and bandwidth go. A chunk waits for bandwidth only when it could be written. */
   #write(): void {
-    while (this.#waitingForBandwidth === undefined) {
+    while (this.#waitingForBandwidth === undefined && this.bytesQueued === 0 && this.#aborted === undefined) {
       const chunk = this.#ready[0];
       if (chunk === undefined) return;
-      if (this.#bandwidth.tryTake(chunk.length)) {
+      if (this.#bandwidth.tryTake(chunk.flow, chunk.length)) {
         this.#ready.shift();
         this.#put(chunk);
         continue;
       }
-      this.#waitingForBandwidth = this.#bandwidth.wait(chunk.length, () => {
+      this.#waitingForBandwidth = this.#bandwidth.wait(chunk.flow, chunk.length, () => {
         this.#waitingForBandwidth = undefined;
         this.#ready.shift();
         this.#put(chunk);
@@ -190,12 +199,15 @@ export class PayloadSender {
     this.#wire.write(buffer.subarray(0, length), (error) => {
       this.bytesQueued -= length;
       this.#recycle(buffer);
+      // The socket reports an error by itself; the job fails when the connection is aborted.
+      const failed = error !== undefined && error !== null;
+      if (failed) this.#bandwidth.giveBack(chunk.flow, length);
       if (this.#aborted !== undefined) {
         this.#wire.finished();
         return;
       }
-      // The socket reports an error by itself; the job fails when the connection is aborted.
-      if (chunk.last && (error === undefined || error === null)) this.#done(job);
+      if (chunk.last && !failed) this.#done(job);
+      this.#write();
       this.#read();
     });
     if (chunk.last) {

@@ -3,6 +3,7 @@ import type { Digest, PeerId } from '@kraken/core/content';
 import type { Logger, Metrics, OpenOptions, TrackerClient } from '@kraken/core/ports';
 import type { SwarmConfig } from '@kraken/core/swarm';
 import type { PieceStore } from '../store/piece-store.js';
+import type { Bandwidth } from './bandwidth.js';
 import type { BufferPools } from './buffer-pool.js';
 import type { HostCounters } from './counters.js';
 import type { TransferStats } from './swarm-stats.js';
@@ -13,12 +14,6 @@ export interface NodeStore extends PieceStore {
   stat?(digest: Digest): Promise<{ readonly length: number } | undefined>;
   /** Call `listener` for each blob that the store drops by itself. @returns how to stop */
   onEvict?(listener: (digest: Digest) => void): () => void;
-}
-
-/** Limits on payload bytes of the node, both directions; absent = none. Kraken: `scheduler.conn.bandwidth`, there in bits. */
-export interface Bandwidth {
-  readonly egressBytesPerSec?: number | undefined;
-  readonly ingressBytesPerSec?: number | undefined;
 }
 
 /** Settings of the swarm that differ from the defaults. */

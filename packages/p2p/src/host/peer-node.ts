@@ -7,10 +7,10 @@ import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { BlobSource, ByteRange, CancelSignal } from '@kraken/core/ports';
 import type { BlacklistEntry, SwarmConfig, SwarmMachine, TorrentStatus } from '@kraken/core/swarm';
 import type { TorrentFile } from '../store/piece-store.js';
+import { limitBandwidth, type Bandwidth } from './bandwidth.js';
 import type { PeerListener } from './listener.js';
 import {
   DEFAULT_NAMESPACE,
-  type Bandwidth,
   type NodeStats,
   type PeerNodeOptions,
   type PullOptions,
@@ -171,10 +171,9 @@ export class PeerNode {
     return this.#swarm;
   }
 
-  /** Replaces both limits; absent = none. Counts at once, also for transfers under way. */
+  /** Replaces both limits and the weights; absent = none. Counts at once, also for transfers under way. @throws RangeError, SyntaxError */
   setBandwidth(bandwidth: Bandwidth): void {
-    this.#parts.shared.egress.setRate(bandwidth.egressBytesPerSec);
-    this.#parts.shared.ingress.setRate(bandwidth.ingressBytesPerSec);
+    limitBandwidth(this.#parts.shared, bandwidth);
   }
 
   stats(): NodeStats {
@@ -224,7 +223,7 @@ export class PeerNode {
     const open = host.torrents.get(digest);
     if (open !== undefined) return open.use();
     const file = await options.store.lookup(digest);
-    return file === undefined ? undefined : new HeldFile(file);
+    return file === undefined ? undefined : new HeldFile(file, DEFAULT_NAMESPACE);
   }
 
   #pull(digest: Digest, options: PullOptions, streaming: boolean, range: ByteRange | undefined): Pull {

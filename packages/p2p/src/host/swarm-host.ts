@@ -325,6 +325,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     held.use();
     peer.sendPiece({
       file: held.file,
+      namespace: held.namespace,
       piece,
       position: piece * held.file.metainfo.pieceLength,
       length,
@@ -360,6 +361,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     held.receiving.add(piece);
     peer.receive({
       file: held.file,
+      namespace: held.namespace,
       piece,
       position: piece * held.file.metainfo.pieceLength,
       length,

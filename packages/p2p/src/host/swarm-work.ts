@@ -73,7 +73,7 @@ export class SwarmWork {
           file.release();
           throw new KrakenError('shutting-down');
         }
-        torrents.add(digest, file);
+        torrents.add(digest, file, namespace);
         return {
           type: 'blob-opened',
           digest,

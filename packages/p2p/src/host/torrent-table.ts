@@ -8,13 +8,16 @@ import type { TorrentFile } from '../store/piece-store.js';
 /** One open file and its users. The store's hold is released with the last of them. */
 export class HeldFile {
   readonly file: TorrentFile;
+  /** For which the torrent was opened; transfers draw from its share of the bandwidth. */
+  readonly namespace: string;
   /** Pieces that are being received right now: two payloads must never write the same bytes. */
   readonly receiving = new Set<number>();
   #users = 1;
 
   /** Held once, by the caller. */
-  constructor(file: TorrentFile) {
+  constructor(file: TorrentFile, namespace: string) {
     this.file = file;
+    this.namespace = namespace;
   }
 
   use(): this {
@@ -41,9 +44,9 @@ export class TorrentTable {
   }
 
   /** Take over a hold of the store's. */
-  add(digest: Digest, file: TorrentFile): HeldFile {
+  add(digest: Digest, file: TorrentFile, namespace: string): HeldFile {
     this.#open.get(digest)?.done();
-    const held = new HeldFile(file);
+    const held = new HeldFile(file, namespace);
     this.#open.set(digest, held);
     const line = this.#line.get(digest);
     this.#line.delete(digest);
