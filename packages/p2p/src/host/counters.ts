@@ -14,4 +14,10 @@ export class HostCounters {
   dialled = 0;
   /** Errors of the listening socket while it listened (no descriptors left, for instance). */
   acceptErrors = 0;
+  /** TLS handshakes with peers that ended well, both directions. */
+  tlsSessions = 0;
+  /** Connections that transport security refused, both directions. */
+  tlsRefused = 0;
+  /** Dials that were repeated without TLS, because the peer does not speak it. */
+  tlsFallbacks = 0;
 }

@@ -11,6 +11,7 @@ import { HostCounters } from './counters.js';
 import { PeerListener } from './listener.js';
 import type { PeerNodeOptions } from './peer-node-options.js';
 import { PeerNode } from './peer-node.js';
+import { PeerTls } from './peer-tls.js';
 import type { PeerSocketShared } from './peer-socket.js';
 import { SwarmHost } from './swarm-host.js';
 import { SwarmStats } from './swarm-stats.js';
@@ -32,12 +33,16 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
     throw new TypeError('peer.ip expected an address that others can dial, got an empty string');
   const logger = options.logger ?? silentLogger;
   const config = { ...DEFAULT_SWARM_CONFIG, ...options.swarm };
+  const counters = new HostCounters();
+  const tls =
+    options.tls === undefined ? undefined : new PeerTls(options.tls, { logger, clock: systemClock, counters });
   const shared: PeerSocketShared = {
     pools: options.pools ?? processPools,
     ...bandwidthLimits(options.bandwidth),
-    counters: new HostCounters(),
+    counters,
     clock: systemClock,
     turnBudgetBytes: options.turnBudgetBytes ?? TURN_BUDGET_BYTES,
+    ...(tls === undefined ? {} : { tls }),
   };
   const handshakesMax = options.handshakesMax ?? HANDSHAKES_MAX;
   const settings = { handshakeTimeoutMs: config.handshakeTimeoutMs };

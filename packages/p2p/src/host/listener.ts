@@ -1,11 +1,12 @@
 /**
  * The listening socket of a node: takes connections in, drops those above the limits, gives each a time limit
- * for its handshake. Never replies: what a handshake is answered with is decided elsewhere.
+ * for its handshake, that of TLS included. One port for plain connections and TLS. Never replies: what a handshake is answered with is decided elsewhere.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { KrakenError } from '@kraken/core/errors';
 import { PeerSocket, type PeerSocketEvents, type PeerSocketShared } from './peer-socket.js';
-import { adoptSocket } from './transport.js';
+import type { PeerTls } from './peer-tls.js';
+import { adoptSocket, followSocket } from './transport.js';
 
 export interface ListenerLimits {
   /** Accepted sockets whose handshake has not come. Guess: 256. */
@@ -101,11 +102,37 @@ export class PeerListener {
       closed: (reason, failure) => {
         this.#arriving.delete(peer);
         this.#sockets--;
+        socket.destroy();
         events?.closed(reason, failure);
       },
     });
     this.#arriving.add(peer);
-    peer.attach(adoptSocket(socket, peer, this.#options.direct));
+    if (shared.tls === undefined) peer.attach(adoptSocket(socket, peer, this.#options.direct));
+    else this.#admit(shared.tls, socket, peer);
     peer.expectHandshake(this.#options.handshakeTimeoutMs());
+  }
+
+  #admit(tls: PeerTls, socket: Socket, peer: PeerSocket): void {
+    const gone = (error?: Error | boolean): void => {
+      const says = error instanceof Error ? error.message : 'the connection ended before its first byte';
+      peer.close('remote-closed', { code: 'network-error', says });
+    };
+    socket.on('error', gone);
+    socket.on('close', gone);
+    const settled = (): void => {
+      socket.off('close', gone);
+    };
+    tls.admit(socket, {
+      plain: (plain, first) => {
+        settled();
+        peer.attach(adoptSocket(plain, peer, this.#options.direct));
+        peer.data(first);
+      },
+      secured: (secured) => {
+        settled();
+        peer.attach(followSocket(secured, peer));
+      },
+      refused: (says) => peer.close('protocol-error', { code: 'peer-untrusted', says }),
+    });
   }
 }

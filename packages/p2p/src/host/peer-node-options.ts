@@ -7,6 +7,7 @@ import type { Bandwidth } from './bandwidth.js';
 import type { BufferPools } from './buffer-pool.js';
 import type { HostCounters } from './counters.js';
 import type { TransferStats } from './swarm-stats.js';
+import type { PeerTlsOptions } from './tls-settings.js';
 
 /** The disk of a node. */
 export interface NodeStore extends PieceStore {
@@ -39,6 +40,8 @@ export interface PeerNodeOptions {
   readonly listen?: { readonly host?: string; readonly port?: number };
   readonly swarm?: SwarmSettings;
   readonly bandwidth?: Bandwidth;
+  /** Transport security of the peer port and of dials. Absent: plain TCP, as in Kraken. */
+  readonly tls?: PeerTlsOptions | undefined;
   /** Seed of the machine's random choices; default: drawn. */
   readonly seed?: number;
   /** A peer asked for a blob that is not here: an origin fetches it from storage. */

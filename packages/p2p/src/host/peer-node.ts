@@ -21,6 +21,7 @@ import type { Pull } from './pull.js';
 import { FedBlob, type BlobFeed, type SwarmBlob } from './swarm-blob.js';
 import type { SwarmHost } from './swarm-host.js';
 import type { SwarmStats, TransferStats } from './swarm-stats.js';
+import type { PeerTlsMaterial } from './tls-settings.js';
 import { HeldFile } from './torrent-table.js';
 
 const DEADLINE_MS = 15 * 60_000;
@@ -174,6 +175,15 @@ export class PeerNode {
   /** Replaces both limits and the weights; absent = none. Counts at once, also for transfers under way. @throws RangeError, SyntaxError */
   setBandwidth(bandwidth: Bandwidth): void {
     limitBandwidth(this.#parts.shared, bandwidth);
+  }
+
+  /**
+   * New certificates and authorities for connections to come; those that exist go on. The mode stays. Nothing happens
+   * on a node without TLS.
+   * @throws KrakenError `config-invalid`; the old ones then stay
+   */
+  reloadTls(material: PeerTlsMaterial): void {
+    this.#parts.shared.tls?.reload(material);
   }
 
   stats(): NodeStats {

@@ -23,6 +23,7 @@ import type { HostCounters } from './counters.js';
 import { PayloadReceiver, type ReceiveJob } from './payload-receiver.js';
 import { PayloadSender, type SendJob } from './payload-sender.js';
 import type { TokenBucket } from './token-bucket.js';
+import type { PeerTls } from './peer-tls.js';
 import type { ReadSink } from './transport.js';
 
 /** What a connection reports. Exactly one `closed` ends it, after all its jobs have been completed. */
@@ -44,6 +45,8 @@ export interface PeerSocketShared {
   readonly clock: Clock;
   /** Bytes that one connection may take in before others get a turn; Infinity = no budget. */
   readonly turnBudgetBytes: number;
+  /** Absent: plain TCP. */
+  readonly tls?: PeerTls;
 }
 
 /** Read buffer of everything but payloads; shared by all sockets, since it is emptied before a callback returns. */

@@ -23,6 +23,8 @@ export interface ReadSink {
 interface TcpHandle {
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
+  readStop(): number;
+  reading?: boolean;
 }
 
 interface WithHandle {
@@ -42,18 +44,25 @@ export function openSocket(host: string, port: number, sink: ReadSink): Socket {
   return connect({ host, port, noDelay: true, onread: onread(sink) });
 }
 
+/** Feed `sink` with the chunks of a socket that allocates its own buffers (TLS). Reading starts at once. */
+export function followSocket<S extends Socket>(socket: S, sink: ReadSink): S {
+  socket.setNoDelay(true);
+  socket.on('data', (chunk: Uint8Array) => sink.data(chunk));
+  socket.resume();
+  return socket;
+}
+
 /**
- * Take over a socket that a server accepted with `pauseOnConnect`. Reading starts at once.
+ * Take over a socket that a server accepted with `pauseOnConnect`, and of which everything that was read has been
+ * taken out. Reading starts at once.
  * @param direct false forces `'data'` events
  */
 export function adoptSocket(accepted: Socket, sink: ReadSink, direct = true): Socket {
   const handle = (accepted as WithHandle)._handle;
-  if (!direct || !isTcpHandle(handle)) {
-    accepted.setNoDelay(true);
-    accepted.on('data', (chunk: Uint8Array) => sink.data(chunk));
-    accepted.resume();
-    return accepted;
-  }
+  if (!direct || !isTcpHandle(handle)) return followSocket(accepted, sink);
+  // Somebody may have looked at the first bytes; the new socket starts reading by itself.
+  handle.reading = false;
+  handle.readStop();
   // The shell must not close the handle when it goes.
   (accepted as WithHandle)._handle = null;
   accepted.destroy();
@@ -65,5 +74,9 @@ export function adoptSocket(accepted: Socket, sink: ReadSink, direct = true): So
 function isTcpHandle(value: unknown): value is TcpHandle {
   if (typeof value !== 'object' || value === null) return false;
   const handle = value as Partial<TcpHandle>;
-  return typeof handle.useUserBuffer === 'function' && typeof handle.readStart === 'function';
+  return (
+    typeof handle.useUserBuffer === 'function' &&
+    typeof handle.readStart === 'function' &&
+    typeof handle.readStop === 'function'
+  );
 }
