@@ -1,6 +1,7 @@
 /** The swarm machine: pulls, torrents, announces, limits, removal, shutdown. Peers are in swarm-peers.test.ts. */
 import test from 'ava';
 import { Bitfield } from '@kraken/core/content';
+import { PIECE_CHOICES, type PieceQuestion } from '@kraken/core/policy';
 import { Random } from '@kraken/core/random';
 import { DEFAULT_SWARM_CONFIG, SwarmMachine } from '@kraken/core/swarm';
 import { digestOf, metainfoOf, peerInfo, peerOf, Scenario, SELF } from './support/swarm-scenario.js';
@@ -517,6 +518,21 @@ test('an unknown piece choice is refused at construction and at reconfiguration'
   t.throws(() => s.step({ type: 'reconfigured', config: { ...s.config, pieceChoice: 'nope' } }), {
     code: 'config-invalid',
   });
+});
+
+test('a piece choice of the embedding program is asked by its name; what is no candidate is not requested', (t) => {
+  const last = (question: PieceQuestion): number => {
+    for (let piece = question.words * 32 - 1; piece >= 0; piece--) if (question.isCandidate(piece)) return piece;
+    return -1;
+  };
+  const pieceChoices = { ...PIECE_CHOICES, last, mad: () => 7 };
+  const s = new Scenario({ pieceChoice: 'last', pipelineLimit: 3 }, 20, 1, pieceChoices).leech();
+  const conn = s.incoming(1, 'all');
+  t.deepEqual(s.asked(conn), [19, 18, 17]);
+  s.step({ type: 'reconfigured', config: { ...s.config, pieceChoice: 'mad', endgameDisabled: true } });
+  s.delivers(conn, 19);
+  s.delivers(conn, 18);
+  t.deepEqual(s.asked(conn), [17, 7], 'piece 7 once, then it is no candidate any more');
 });
 
 test('new settings hold at once and drop nothing', (t) => {

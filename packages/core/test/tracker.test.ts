@@ -205,6 +205,20 @@ test('origins take turns at the front', (t) => {
   t.deepEqual(ids(origins), [1, 2, 3]);
 });
 
+test('a peer order of the embedding program decides by its name; an unknown name is refused', (t) => {
+  const farLast = { rank: ({ ip }: PeerInfo) => (ip === '10.0.0.9' ? 1 : 0) };
+  const tracker = new Tracker({ random: new Random(1), peerOrder: 'far-last', peerOrders: { 'far-last': farLast } });
+  tracker.record({ infoHash: swarm, peer: peer(2, { ip: '10.0.0.9', complete: true }) }, 0);
+  for (const n of [3, 4]) tracker.record({ infoHash: swarm, peer: peer(n) }, 0);
+  t.is(tracker.answer({ infoHash: swarm, peer: peer(1) }, [], 0).at(-1)?.peerId, idOf(2));
+  for (const peerOrder of ['far-last', 'toString']) {
+    t.throws(() => new Tracker({ random: new Random(1), peerOrder }), {
+      code: 'config-invalid',
+      message: /completeness/,
+    });
+  }
+});
+
 test('the tracker: records, answers, forgets those who stop', (t) => {
   const tracker = new Tracker({ random: new Random(1), peerOrder: 'completeness' });
   const origin = peer(100, { origin: true, complete: true });

@@ -1,7 +1,7 @@
 /** The context that `SwarmMachine` makes for its parts and refreshes at each step. */
 import type { Digest } from '../content/index.js';
 import { KrakenError } from '../errors/index.js';
-import { PIECE_CHOICES, type PieceChoice } from '../policy/piece-choice/index.js';
+import { PIECE_CHOICES, type PieceChoice, type PieceChoices } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
 import { AnnounceQueue } from './announce-queue.js';
 import type { SwarmConfig } from './config.js';
@@ -19,6 +19,7 @@ export class MachineContext implements SwarmContext {
   config: SwarmConfig;
   choose: PieceChoice;
   readonly random: Random;
+  readonly #pieceChoices: PieceChoices;
   readonly timers = new Timers<Due>();
   readonly torrents = new Map<Digest, Torrent>();
   readonly fetches = new Set<Digest>();
@@ -27,15 +28,16 @@ export class MachineContext implements SwarmContext {
   readonly announces: AnnounceQueue = new AnnounceQueue(this);
 
   /** @throws KrakenError `config-invalid` for an unknown piece choice */
-  constructor(config: SwarmConfig, random: Random) {
+  constructor(config: SwarmConfig, random: Random, pieceChoices: PieceChoices = PIECE_CHOICES) {
     this.config = config;
-    this.choose = pieceChoice(config.pieceChoice);
+    this.#pieceChoices = pieceChoices;
+    this.choose = pieceChoice(pieceChoices, config.pieceChoice);
     this.random = random;
   }
 
   /** @throws KrakenError `config-invalid`; the old settings then stay */
   configure(config: SwarmConfig): void {
-    this.choose = pieceChoice(config.pieceChoice);
+    this.choose = pieceChoice(this.#pieceChoices, config.pieceChoice);
     this.config = config;
   }
 
@@ -45,11 +47,11 @@ export class MachineContext implements SwarmContext {
   };
 }
 
-function pieceChoice(name: string): PieceChoice {
-  const choice = Object.hasOwn(PIECE_CHOICES, name) ? PIECE_CHOICES[name] : undefined;
+function pieceChoice(known: PieceChoices, name: string): PieceChoice {
+  const choice = Object.hasOwn(known, name) ? known[name] : undefined;
   if (choice !== undefined) return choice;
   throw new KrakenError(
     'config-invalid',
-    `unknown piece choice: expected ${Object.keys(PIECE_CHOICES).join(' or ')}, got ${JSON.stringify(name)}`,
+    `unknown piece choice: expected ${Object.keys(known).join(' or ')}, got ${JSON.stringify(name)}`,
   );
 }

@@ -7,6 +7,7 @@
 import type { Digest, InfoHash, PeerId } from '../content/index.js';
 import { unreachable } from '../errors/index.js';
 import type { Machine, Millis } from '../machine/index.js';
+import { PIECE_CHOICES, type PieceChoices } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
 import type { Handshake } from '../wire/index.js';
 import type { SwarmConfig } from './config.js';
@@ -39,10 +40,11 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
 
   /**
    * @param random owned by the machine from now on
+   * @param pieceChoices what `config.pieceChoice` may name
    * @throws KrakenError `config-invalid` for an unknown piece choice
    */
-  constructor(config: SwarmConfig, random: Random) {
-    this.#context = new MachineContext(config, random);
+  constructor(config: SwarmConfig, random: Random, pieceChoices: PieceChoices = PIECE_CHOICES) {
+    this.#context = new MachineContext(config, random, pieceChoices);
     this.#preemption = this.#context.timers.create({ kind: 'preemption' });
   }
 

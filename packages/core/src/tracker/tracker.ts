@@ -5,15 +5,18 @@
  * `record` first; when it says that the announcer wants peers, find the origins and ask for the `answer`.
  */
 import type { InfoHash, PeerInfo } from '../content/index.js';
-import { PEER_ORDERS, type PeerOrderName } from '../policy/peer-order/index.js';
+import { KrakenError } from '../errors/index.js';
+import { PEER_ORDERS, type PeerOrder, type PeerOrders } from '../policy/peer-order/index.js';
 import type { Random } from '../random/index.js';
 import { DEFAULT_ANNOUNCE_LIMIT, handOut, wantsPeers, type Announcer } from './handout.js';
 import { PeerStore, type PeerStoreLimits } from './peer-store.js';
 
 export interface TrackerOptions {
   readonly random: Random;
-  /** Kraken's shipped tracker: `completeness`. */
-  readonly peerOrder?: PeerOrderName;
+  /** Name of a peer order: one that ships or one of `peerOrders`. Kraken's shipped tracker and ours: `completeness`. */
+  readonly peerOrder?: string;
+  /** Peer orders of the embedding program, beside those that ship. */
+  readonly peerOrders?: PeerOrders;
   /** Peers of one answer, origins not counted. */
   readonly announceLimit?: number;
   readonly limits?: Partial<PeerStoreLimits>;
@@ -27,12 +30,13 @@ export interface Announce extends Announcer {
 export class Tracker {
   readonly peers: PeerStore;
   readonly #random: Random;
-  readonly #peerOrder: PeerOrderName;
+  readonly #order: PeerOrder;
   readonly #announceLimit: number;
 
+  /** @throws KrakenError `config-invalid` for an unknown peer order */
   constructor(options: TrackerOptions) {
     this.#random = options.random;
-    this.#peerOrder = options.peerOrder ?? 'completeness';
+    this.#order = orderNamed(options.peerOrder ?? 'completeness', { ...PEER_ORDERS, ...options.peerOrders });
     this.#announceLimit = options.announceLimit ?? DEFAULT_ANNOUNCE_LIMIT;
     this.peers = new PeerStore(options.random, options.limits);
   }
@@ -54,9 +58,18 @@ export class Tracker {
       announcer,
       sample: sample ?? this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
       origins,
-      order: PEER_ORDERS[this.#peerOrder],
+      order: this.#order,
       limit: this.#announceLimit,
       random: this.#random,
     });
   }
+}
+
+function orderNamed(name: string, known: PeerOrders): PeerOrder {
+  const order = Object.hasOwn(known, name) ? known[name] : undefined;
+  if (order !== undefined) return order;
+  throw new KrakenError(
+    'config-invalid',
+    `unknown peer order: expected ${Object.keys(known).join(' or ')}, got ${JSON.stringify(name)}`,
+  );
 }

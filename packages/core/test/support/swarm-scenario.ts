@@ -14,6 +14,7 @@ import {
   type PeerId,
   type PeerInfo,
 } from '@kraken/core/content';
+import type { PieceChoices } from '@kraken/core/policy';
 import { Random } from '@kraken/core/random';
 import {
   DEFAULT_SWARM_CONFIG,
@@ -62,9 +63,9 @@ export class Scenario {
   observations: SwarmObservation[] = [];
   #nextInbound = 1;
 
-  constructor(config: Partial<SwarmConfig> = {}, pieces = 4, seed = 1) {
+  constructor(config: Partial<SwarmConfig> = {}, pieces = 4, seed = 1, pieceChoices?: PieceChoices) {
     this.config = { ...DEFAULT_SWARM_CONFIG, peerId: SELF, ...config };
-    this.machine = new SwarmMachine(this.config, new Random(seed));
+    this.machine = new SwarmMachine(this.config, new Random(seed), pieceChoices);
     this.metainfo = metainfoOf(1, pieces);
     this.digest = this.metainfo.digest;
   }

@@ -10,7 +10,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parseDigest, parseInfoHash, type InfoHash } from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
 import { matchPath } from '@kraken/core/http';
-import type { PeerOrderName } from '@kraken/core/policy';
+import type { PeerOrders } from '@kraken/core/policy';
 import { silentLogger, silentMetrics, type Logger, type Metrics, type OriginDirectory } from '@kraken/core/ports';
 import {
   decodeAnnounceRequest,
@@ -36,8 +36,10 @@ export interface TrackerHandlerOptions {
   readonly peers?: Partial<PeerStoreLimits>;
   /** Keep peers there instead of in memory. */
   readonly peerDirectory?: PeerDirectory;
-  /** [peerhandoutpolicy.priority] Kraken's shipped config and ours: `completeness`. */
-  readonly peerOrder?: PeerOrderName;
+  /** Name of a peer order, one that ships or one of `peerOrders` [peerhandoutpolicy.priority]. Kraken's shipped config and ours: `completeness`. */
+  readonly peerOrder?: string;
+  /** Peer orders of your own, by name: who comes first in an answer is dialled first. */
+  readonly peerOrders?: PeerOrders;
   /** [trackerserver.announce_interval] Kraken: 3 s. */
   readonly announceIntervalMs?: number;
   /** Peers of one answer, origins not counted [trackerserver.announce_limit]. Kraken: 50. */
@@ -115,6 +117,7 @@ function createRoutes(
   const tracker = new Tracker({
     random: options.random ?? new Random(randomBytes(4).readUInt32LE()),
     peerOrder,
+    ...(options.peerOrders === undefined ? {} : { peerOrders: options.peerOrders }),
     ...(announceLimit === undefined ? {} : { announceLimit }),
     ...(options.peers === undefined ? {} : { limits: options.peers }),
   });

@@ -5,7 +5,11 @@ import { rarestFirst } from './rarest-first.js';
 
 export type { PieceChoice, PieceQuestion, RarityGroups } from './piece-choice.js';
 
-export const PIECE_CHOICES: Readonly<Record<string, PieceChoice>> = {
+/** Piece-choice policies by name. */
+export type PieceChoices = Readonly<Record<string, PieceChoice>>;
+
+/** What ships. */
+export const PIECE_CHOICES: PieceChoices = {
   default: randomPiece,
   rarest_first: rarestFirst,
 };
