@@ -86,14 +86,14 @@ export class CommittedBlobs {
    * Move verified data into the cache; durable on return. An existing file is replaced.
    * @param dataPath fsynced, on the same file system
    * @param length its bytes
-   * @param metainfo written beside it, if known
+   * @param described written beside it, if known: the metainfo, and the checked layer under its root
    * @throws KrakenError `disk-full`, `io-error`
    */
   async publishLocked(
     digest: Digest,
     dataPath: string,
     length: number,
-    metainfo: MetaInfo | undefined,
+    described: { readonly metainfo: MetaInfo; readonly layer: Uint8Array | undefined } | undefined,
     pinned: boolean,
   ): Promise<void> {
     const { cache, now } = this.#context;
@@ -102,11 +102,14 @@ export class CommittedBlobs {
       'publish blob',
       (async (): Promise<void> => {
         await makeDirectory(directory, true);
-        if (metainfo === undefined) {
+        if (described === undefined) {
           // What a crash left of an earlier life of this blob must not describe the new file.
           await sidecars.removeMetaInfo(directory);
           await sidecars.removeStatus(directory);
+          await sidecars.removeLayer(directory);
         } else {
+          const { metainfo, layer } = described;
+          if (layer !== undefined) await sidecars.writeLayer(directory, layer);
           await sidecars.writeMetaInfo(directory, metainfo);
           await sidecars.writeStatus(directory, Bitfield.full(pieceCount(metainfo)));
         }

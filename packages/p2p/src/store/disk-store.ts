@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createMetaInfo, type Digest, type MetaInfo } from '@kraken/core/content';
+import { canHaveRoot, createMetaInfo, type Digest, type MetaInfo } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import {
   silentLogger,
@@ -29,6 +29,8 @@ import { HashWorker } from './hash-worker.js';
 import { KeyedLock } from './keyed-lock.js';
 import { StateDirectory } from './layout.js';
 import { OpenedFile } from './opened-blob.js';
+import { PieceHasher } from './piece-hasher.js';
+import { PieceLayers } from './piece-layers.js';
 import type { PieceStore, TorrentFile } from './piece-store.js';
 import { ReadBuffers } from './read-buffers.js';
 import * as sidecars from './sidecars.js';
@@ -56,6 +58,8 @@ export interface DiskStoreOptions {
   readonly uploadsMax?: number;
   /** Open descriptors at a time. Default 512 (guess: a quarter of a usual process limit's lower end). */
   readonly descriptorsMax?: number;
+  /** Give the metainfo of blobs a root and keep their piece layer. Default true. */
+  readonly pieceLayer?: boolean;
   readonly limits?: Partial<StoreLimits>;
   readonly cleanup?: Partial<CleanupOptions>;
   readonly logger?: Logger;
@@ -78,12 +82,14 @@ export class DiskStore implements BlobStore, PieceStore {
   readonly #sweeper: Sweeper;
   readonly #evictionListeners = new Set<(digest: Digest) => void>();
   readonly #opened = new Set<OpenedFile>();
+  readonly #pieceLayer: boolean;
   readonly #generating = new Map<string, Promise<MetaInfo>>();
   #closed: KrakenError | undefined;
 
   private constructor(context: StoreContext, options: DiskStoreOptions) {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#context = context;
+    this.#pieceLayer = options.pieceLayer ?? true;
     this.#blobs = new CommittedBlobs(context, (bytes) => this.#sweeper.grew(bytes));
     this.#torrents = new TorrentTable(context, this.#blobs, (bytes) => this.#sweeper.makeRoom(bytes));
     const uploadDir = options.uploadDir === undefined ? undefined : resolve(options.uploadDir);
@@ -119,6 +125,7 @@ export class DiskStore implements BlobStore, PieceStore {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const locks = new KeyedLock<Digest>();
     const hash = HashWorker.shared();
+    const hasher = PieceHasher.shared();
     try {
       const store = new DiskStore(
         {
@@ -128,6 +135,7 @@ export class DiskStore implements BlobStore, PieceStore {
           files: new FilePool(options.descriptorsMax ?? 512, logger, metrics),
           buffers: new ReadBuffers(limits.bufferBytesMax, limits.bufferWaitersMax),
           hash,
+          layers: new PieceLayers(hasher, metrics),
           access: new AccessTimes(locks, now, logger),
           logger,
           metrics,
@@ -140,6 +148,7 @@ export class DiskStore implements BlobStore, PieceStore {
       return store;
     } catch (error) {
       await hash.release();
+      await hasher.release();
       throw error;
     }
   }
@@ -170,6 +179,7 @@ export class DiskStore implements BlobStore, PieceStore {
     await this.#context.locks.idle();
     this.#context.files.close();
     await this.#context.hash.release();
+    await this.#context.layers.hasher.release();
   }
 
   // BlobStore
@@ -252,7 +262,15 @@ export class DiskStore implements BlobStore, PieceStore {
     });
   }
 
-  /** Concurrent calls share the work. @throws KrakenError `blob-unknown`, `metainfo-invalid` for a piece length that cannot be */
+  /** The checked layer under the root of a committed blob's metainfo; `undefined` when there is none. */
+  async pieceLayer(digest: Digest): Promise<Uint8Array | undefined> {
+    const metainfo = await this.metaInfo(digest);
+    if (metainfo === undefined) return undefined;
+    const directory = this.#context.cache.blob(digest);
+    return onDisk('read piece layer', this.#context.layers.read(metainfo, directory));
+  }
+
+  /** With the root of the piece layer, where one is defined, and the layer as a sidecar. Concurrent calls share the work. @throws KrakenError `blob-unknown`, `metainfo-invalid` for a piece length that cannot be */
   async generateMetaInfo(digest: Digest, pieceLength: number): Promise<MetaInfo> {
     this.#check();
     const key = `${digest} ${pieceLength}`;
@@ -286,9 +304,22 @@ export class DiskStore implements BlobStore, PieceStore {
     if (found === undefined) throw new KrakenError('blob-unknown', `${digest} is not in the store`);
     if (!Number.isSafeInteger(pieceLength) || pieceLength <= 0)
       throw new KrakenError('metainfo-invalid', 'piece length must be positive');
-    const pieceSums = await this.#context.hash.sum(this.#context.cache.data(digest), found.length, pieceLength);
-    const metainfo = createMetaInfo({ digest, length: found.length, pieceLength, pieceSums });
+    const { cache, hash, layers } = this.#context;
+    const { length } = found;
+    const path = cache.data(digest);
+    if (!this.#pieceLayer || !canHaveRoot(length, pieceLength)) {
+      const pieceSums = await hash.sum(path, length, pieceLength);
+      const metainfo = createMetaInfo({ digest, length, pieceLength, pieceSums });
+      await this.setMetaInfo(metainfo);
+      return metainfo;
+    }
+    const { sums, layer } = await layers.hasher.describe(path, length, pieceLength);
+    const piecesRoot = await layers.hasher.root(layer, length, pieceLength);
+    const metainfo = createMetaInfo({ digest, length, pieceLength, pieceSums: sums, piecesRoot });
+    // First: a root without its layer would be made anew by whoever looks for the layer.
+    await onDisk('write piece layer', sidecars.writeLayer(cache.blob(digest), layer));
     await this.setMetaInfo(metainfo);
+    layers.remember(metainfo, layer);
     return metainfo;
   }
 

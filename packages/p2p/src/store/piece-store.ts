@@ -7,6 +7,7 @@
  */
 import type { Bitfield, Digest, MetaInfo } from '@kraken/core/content';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
+import type { PieceProof } from './piece-proof.js';
 
 export interface PieceStore {
   /** A committed blob with metainfo, or a partial one; `undefined` when neither is on disk. Partial pieces have been re-checked. */
@@ -23,6 +24,10 @@ export interface TorrentFile {
   /** Verified pieces. Live; owned by the store. */
   readonly have: Bitfield;
   readonly committed: boolean;
+  /** Strong checks of the pieces of a download; absent once it is committed. */
+  readonly proof?: PieceProof | undefined;
+  /** The checked piece layer; `undefined` when there is no root, or it is not here. */
+  layer?(): Promise<Uint8Array | undefined>;
   /**
    * Write `length` bytes of `buffer` at byte `position` of the blob. The buffer belongs to the store until `done`.
    * Unverified until `markVerified`.
@@ -39,9 +44,11 @@ export interface TorrentFile {
   ): void;
   /**
    * All pieces are verified: wait for SHA-256 over the whole file (a worker follows the growing prefix), compare, fsync,
-   * move download → cache. On `digest-mismatch` all pieces are forgotten and the error is thrown; readers fail.
+   * move download → cache. On `digest-mismatch` (`root-mismatch` when every piece fits a root) all pieces are forgotten and
+   * the error is thrown; readers fail. With `doubts` only those pieces are forgotten, their bytes stay to be compared with
+   * what replaces them, and the error's detail has `doubted`.
    */
-  commit(): Promise<void>;
+  commit(doubts?: Bitfield): Promise<void>;
   /**
    * Verified bytes in order, as they arrive. Waits for missing pieces. The last bytes of the blob are withheld until the commit,
    * so that a reader never sees a good end of bad content. `onNeed(piece)`: the reader now waits for that piece.

@@ -27,6 +27,7 @@ const TEMPORARY = {
   [SIDECAR.status]: '.new-s',
   [SIDECAR.lastAccessTime]: '.new-a',
   [SIDECAR.persist]: '.new-p',
+  [SIDECAR.pieceLayer]: '.new-l',
 } as const;
 
 /** Metainfo of `digest`; `undefined` when there is none that can be read and names this blob. */
@@ -61,6 +62,21 @@ export async function removeStatus(directory: string): Promise<void> {
 
 export async function removeMetaInfo(directory: string): Promise<void> {
   await unlinkIfThere(join(directory, SIDECAR.torrentMeta));
+}
+
+/** Raw bytes, unchecked; `undefined` when absent or of another size. */
+export async function readLayer(directory: string, length: number): Promise<Uint8Array | undefined> {
+  const bytes = await readIfThere(join(directory, SIDECAR.pieceLayer));
+  // A copy of its own: small files are read into a shared buffer, which would be sent to threads as a whole.
+  return bytes?.length === length ? new Uint8Array(bytes) : undefined;
+}
+
+export function writeLayer(directory: string, layer: Uint8Array): Promise<void> {
+  return replace(directory, SIDECAR.pieceLayer, layer, false);
+}
+
+export async function removeLayer(directory: string): Promise<void> {
+  await unlinkIfThere(join(directory, SIDECAR.pieceLayer));
 }
 
 /** Milliseconds since 1970, whole seconds; `undefined` when absent or unreadable. */

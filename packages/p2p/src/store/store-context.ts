@@ -6,6 +6,7 @@ import type { FilePool } from './file-pool.js';
 import type { HashWorker } from './hash-worker.js';
 import type { KeyedLock } from './keyed-lock.js';
 import type { StateDirectory } from './layout.js';
+import type { PieceLayers } from './piece-layers.js';
 import type { ReadBuffers } from './read-buffers.js';
 
 export interface StoreContext {
@@ -17,6 +18,7 @@ export interface StoreContext {
   readonly files: FilePool;
   readonly buffers: ReadBuffers;
   readonly hash: HashWorker;
+  readonly layers: PieceLayers;
   readonly access: AccessTimes;
   readonly logger: Logger;
   readonly metrics: Metrics;

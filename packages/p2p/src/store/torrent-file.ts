@@ -9,7 +9,7 @@
  */
 import { fsync, write } from 'node:fs';
 import { promisify } from 'node:util';
-import { digestHex, type Bitfield, type MetaInfo } from '@kraken/core/content';
+import { digestHex, encodePieceStatus, type Bitfield, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
 import { BlobStream, readFully } from './blob-stream.js';
@@ -19,6 +19,7 @@ import { removeDirectory } from './durable.js';
 import type { PooledFile } from './file-pool.js';
 import type { HashFollower } from './hash-worker.js';
 import type { StateDirectory } from './layout.js';
+import type { PieceProof } from './piece-proof.js';
 import type { TorrentFile } from './piece-store.js';
 import * as sidecars from './sidecars.js';
 import type { StoreContext } from './store-context.js';
@@ -32,6 +33,7 @@ export interface PartialFiles {
   readonly directory: StateDirectory;
   readonly data: PooledFile;
   readonly status: PooledFile;
+  readonly proof: PieceProof;
 }
 
 /** Made by `TorrentTable`. */
@@ -88,6 +90,18 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
 
   get committed(): boolean {
     return this.#committed;
+  }
+
+  get proof(): PieceProof | undefined {
+    return this.#committed ? undefined : this.#partial?.proof;
+  }
+
+  layer(): Promise<Uint8Array | undefined> {
+    const { cache, layers } = this.#context;
+    const partial = this.#committed ? undefined : this.#partial;
+    if (partial?.proof.layer !== undefined) return Promise.resolve(partial.proof.layer);
+    const directory = (partial?.directory ?? cache).blob(this.metainfo.digest);
+    return onDisk('read piece layer', layers.read(this.metainfo, directory));
   }
 
   /** The files are gone: a new torrent of this digest is another object. */
@@ -177,9 +191,9 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     return new BlobStream(source, options.range, this.#context.buffers, options.signal, () => undefined);
   }
 
-  commit(): Promise<void> {
+  commit(doubts?: Bitfield): Promise<void> {
     if (this.#committed) return Promise.resolve();
-    this.#commit ??= this.#hashAndPublish().finally(() => {
+    this.#commit ??= this.#hashAndPublish(doubts).finally(() => {
       // A failed move can be tried again.
       this.#commit = undefined;
     });
@@ -288,7 +302,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     this.#follower?.advance(end);
   }
 
-  async #hashAndPublish(): Promise<void> {
+  async #hashAndPublish(doubts: Bitfield | undefined): Promise<void> {
     this.hold();
     try {
       if (this.#gone !== undefined) throw this.#gone;
@@ -304,7 +318,10 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
       await this.#context.locks.run(digest, async () => {
         if (this.#gone !== undefined) throw this.#gone;
         if (hex !== digestHex(digest)) {
-          await this.#forgetLocked(new KrakenError('digest-mismatch', `the pieces of ${digest} hash to sha256:${hex}`));
+          const code = this.metainfo.piecesRoot === undefined ? 'digest-mismatch' : 'root-mismatch';
+          const error = new KrakenError(code, `the pieces of ${digest} hash to sha256:${hex}`);
+          if (doubts === undefined) await this.#forgetLocked(error);
+          else await this.#doubtLocked(doubts, error);
         }
         const lost = await flush;
         if (lost !== undefined) await this.#forgetLocked(lost);
@@ -343,7 +360,8 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     if (partial === undefined) return;
     const directory = partial.directory.blob(digest);
     const pinned = await onDisk('read pin', sidecars.readPinned(directory));
-    await this.#blobs.publishLocked(digest, partial.data.path, this.length, this.metainfo, pinned);
+    const described = { metainfo: this.metainfo, layer: partial.proof.layer };
+    await this.#blobs.publishLocked(digest, partial.data.path, this.length, described, pinned);
     this.#blobs.adopt(digest, this.#data);
     partial.status.detach();
     this.#committed = true;
@@ -367,6 +385,31 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     } finally {
       this.#data.release();
     }
+  }
+
+  /** Forget `doubts`, whose bytes stay to be compared with what replaces them, and throw `error`. */
+  async #doubtLocked(doubts: Bitfield, error: KrakenError): Promise<never> {
+    const partial = this.#partial;
+    if (partial === undefined) throw error;
+    const { digest } = this.metainfo;
+    this.#context.metrics.count('store_commit_failures', 1, { code: error.code });
+    for (const piece of doubts) this.have.clear(piece);
+    this.#prefix = 0;
+    this.failReaders(error);
+    try {
+      await partial.proof.doubt(doubts);
+      const status = encodePieceStatus(this.have);
+      await new Promise<void>((resolve, reject) => {
+        const done = (failure?: Error): void => (failure === undefined ? resolve() : reject(failure));
+        withDescriptor(partial.status, 'write piece status', done, (fd, finish) =>
+          writeFully(fd, status, status.length, 0, 'write piece status', finish),
+        );
+      });
+    } catch (failure) {
+      // Without the hashes nobody is blamed; a status that says too much is found out by the next commit.
+      this.#context.logger.warn({ digest, error: failure }, 'doubted pieces could not be noted');
+    }
+    throw new KrakenError(error.code, error.message, { detail: { doubted: doubts.count } });
   }
 
   /** Delete the partial blob and throw `error`. */

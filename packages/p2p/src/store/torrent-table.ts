@@ -2,17 +2,20 @@
  * The open torrents of a store, one object per digest, and how they come to be: from the cache, from what an earlier
  * run left in the download directory, or from new metainfo. Owns the table.
  *
- * Nothing that an earlier run claims is believed: a piece counts only when its CRC-32 still matches. Source: spec
+ * Nothing that an earlier run claims is believed: a piece counts only when its hash in the piece layer matches, or its CRC-32
+ * when the metainfo has no root. Source: spec
  * p2p.md §6.4–6.6 and weaknesses 5, 39, 40.
  */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Bitfield, pieceCount, SIDECAR, type Digest, type InfoHash, type MetaInfo } from '@kraken/core/content';
+import { Bitfield, HASH_BYTES, pieceCount, SIDECAR, type Digest, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CommittedBlobs } from './committed-blobs.js';
 import { isMissing, onDisk } from './disk-error.js';
 import { makeDirectory, removeDirectory } from './durable.js';
 import type { StateDirectory } from './layout.js';
+import { derivedLayer } from './piece-layers.js';
+import { PieceProof } from './piece-proof.js';
 import type { PieceStore } from './piece-store.js';
 import * as sidecars from './sidecars.js';
 import type { StoreContext } from './store-context.js';
@@ -27,7 +30,7 @@ export class TorrentTable implements PieceStore {
   readonly #makeRoom: (bytes: number) => Promise<void>;
   readonly #open = new Map<Digest, DiskTorrent>();
   /** Pieces of partial torrents that this process has released: it verified them itself and need not read them again. */
-  readonly #verified = new Map<Digest, { readonly infoHash: InfoHash; readonly have: Bitfield }>();
+  readonly #verified = new Map<Digest, { readonly metainfo: MetaInfo; readonly have: Bitfield }>();
 
   /** @param makeRoom resolves when that many bytes are free; throws `disk-full` */
   constructor(context: StoreContext, blobs: CommittedBlobs, makeRoom: (bytes: number) => Promise<void>) {
@@ -103,7 +106,7 @@ export class TorrentTable implements PieceStore {
       return true;
     } catch (error) {
       torrent.release();
-      if (isKrakenError(error, 'digest-mismatch')) return false;
+      if (isKrakenError(error, 'digest-mismatch') || isKrakenError(error, 'root-mismatch')) return false;
       throw error;
     }
   }
@@ -119,7 +122,7 @@ export class TorrentTable implements PieceStore {
     const { digest } = metainfo;
     const held = this.#held(digest);
     if (held !== undefined) {
-      if (held.committed || held.metainfo.infoHash === metainfo.infoHash) return held;
+      if (held.committed || agreed(held.metainfo, metainfo) !== undefined) return held;
       this.#abandon(digest, new KrakenError('removed', `the download of ${digest} starts over with other metainfo`));
     }
     const committed = await this.#blobs.locateLocked(digest);
@@ -169,13 +172,17 @@ export class TorrentTable implements PieceStore {
       'resume download',
       (async (): Promise<DiskTorrent | undefined> => {
         const length = await lengthIfThere(download.data(digest));
-        const metainfo = length === undefined ? undefined : await sidecars.readMetaInfo(directory, digest);
-        if (metainfo === undefined || metainfo.length !== length) return undefined;
-        if (wanted !== undefined && wanted.infoHash !== metainfo.infoHash) return undefined;
-        const status = await sidecars.readStatus(directory);
-        const have = await this.#recheck(download.data(digest), metainfo, status);
+        const stored = length === undefined ? undefined : await sidecars.readMetaInfo(directory, digest);
+        if (stored === undefined || stored.length !== length) return undefined;
+        const metainfo = wanted === undefined ? stored : agreed(stored, wanted);
+        if (metainfo === undefined) return undefined;
+        if (metainfo.piecesRoot !== stored.piecesRoot) await sidecars.writeMetaInfo(directory, metainfo);
+        const layer = await this.#context.layers.read(metainfo, directory);
+        const known = this.#takeVerified(metainfo);
+        const status = known === undefined ? await sidecars.readStatus(directory) : undefined;
+        const have = known ?? (await this.#recheck(download.data(digest), metainfo, layer, status));
         await sidecars.writeStatus(directory, have);
-        return this.#openPartial(download, metainfo, have);
+        return this.#openPartial(download, metainfo, have, layer);
       })(),
     );
   }
@@ -184,18 +191,25 @@ export class TorrentTable implements PieceStore {
   #takeVerified(metainfo: MetaInfo): Bitfield | undefined {
     const known = this.#verified.get(metainfo.digest);
     this.#verified.delete(metainfo.digest);
-    return known?.infoHash === metainfo.infoHash ? known.have : undefined;
+    if (known?.metainfo.infoHash !== metainfo.infoHash) return undefined;
+    return known.metainfo.piecesRoot === metainfo.piecesRoot ? known.have : undefined;
   }
 
-  /** The claimed pieces whose sums still match. */
-  async #recheck(path: string, metainfo: MetaInfo, status: Uint8Array | undefined): Promise<Bitfield> {
+  /** The claimed pieces that can be shown to be right: by the layer when there is a root, and not at all without the layer. */
+  async #recheck(
+    path: string,
+    metainfo: MetaInfo,
+    layer: Uint8Array | undefined,
+    status: Uint8Array | undefined,
+  ): Promise<Bitfield> {
     const count = pieceCount(metainfo);
     const have = new Bitfield(count);
     if (status?.length !== count || !status.includes(1)) return have;
+    if (metainfo.piecesRoot !== undefined && layer === undefined) return have;
     const claimed = Uint8Array.from(status);
-    let sums: Uint32Array;
+    let matches: (piece: number) => boolean;
     try {
-      sums = await this.#context.hash.sum(path, metainfo.length, metainfo.pieceLength, claimed);
+      matches = await this.#compare(path, metainfo, layer, claimed);
     } catch (error) {
       if (!isKrakenError(error, 'content-truncated')) throw error;
       return have;
@@ -203,7 +217,7 @@ export class TorrentTable implements PieceStore {
     let lost = 0;
     for (let piece = 0; piece < count; piece++) {
       if (claimed[piece] !== 1) continue;
-      if (sums[piece] === metainfo.pieceSums[piece]) have.set(piece);
+      if (matches(piece)) have.set(piece);
       else lost++;
     }
     if (lost > 0) {
@@ -214,6 +228,24 @@ export class TorrentTable implements PieceStore {
       );
     }
     return have;
+  }
+
+  /** Read the claimed pieces. @returns which of them match @throws KrakenError `content-truncated` */
+  async #compare(
+    path: string,
+    { length, pieceLength, pieceSums }: MetaInfo,
+    layer: Uint8Array | undefined,
+    claimed: Uint8Array,
+  ): Promise<(piece: number) => boolean> {
+    if (layer === undefined) {
+      const sums = await this.#context.hash.sum(path, length, pieceLength, claimed);
+      return (piece) => sums[piece] === pieceSums[piece];
+    }
+    const found = await this.#context.layers.hasher.describe(path, length, pieceLength, claimed);
+    return (piece) => {
+      const at = HASH_BYTES * piece;
+      return Buffer.compare(found.layer.subarray(at, at + HASH_BYTES), layer.subarray(at, at + HASH_BYTES)) === 0;
+    };
   }
 
   async #make(metainfo: MetaInfo): Promise<DiskTorrent> {
@@ -241,17 +273,23 @@ export class TorrentTable implements PieceStore {
           throw error;
         }
         access.remember(digest, now());
-        return this.#openPartial(download, metainfo, have);
+        return this.#openPartial(download, metainfo, have, derivedLayer(metainfo));
       })(),
     );
   }
 
-  #openPartial(directory: StateDirectory, metainfo: MetaInfo, have: Bitfield): DiskTorrent {
-    const { files } = this.#context;
+  #openPartial(
+    directory: StateDirectory,
+    metainfo: MetaInfo,
+    have: Bitfield,
+    layer: Uint8Array | undefined,
+  ): DiskTorrent {
+    const { files, layers } = this.#context;
     const data = files.file(directory.data(metainfo.digest), 'r+');
     const status = files.file(join(directory.blob(metainfo.digest), SIDECAR.status), 'r+');
+    const proof = new PieceProof(layers, metainfo, data, directory.blob(metainfo.digest), layer);
     return this.#register(
-      new DiskTorrent(this.#context, this.#blobs, metainfo, have, { directory, data, status }, this.#onIdle),
+      new DiskTorrent(this.#context, this.#blobs, metainfo, have, { directory, data, status, proof }, this.#onIdle),
     );
   }
 
@@ -261,11 +299,12 @@ export class TorrentTable implements PieceStore {
   }
 
   readonly #onIdle = (torrent: DiskTorrent): void => {
-    const { digest, infoHash } = torrent.metainfo;
+    const { metainfo } = torrent;
+    const { digest } = metainfo;
     if (this.#open.get(digest) !== torrent) return;
     this.#open.delete(digest);
     if (torrent.committed || torrent.isGone) return;
-    this.#verified.set(digest, { infoHash, have: torrent.have });
+    this.#verified.set(digest, { metainfo, have: torrent.have });
     const [oldest] = this.#verified.keys();
     if (this.#verified.size > REMEMBERED_MAX && oldest !== undefined) this.#verified.delete(oldest);
   };
@@ -289,4 +328,14 @@ async function lengthIfThere(path: string): Promise<number | undefined> {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/**
+ * The metainfo that two descriptions of one blob agree on: a root that one of them knows counts. `undefined` when they are of
+ * different pieces or name different roots.
+ */
+function agreed(known: MetaInfo, other: MetaInfo): MetaInfo | undefined {
+  if (known.infoHash !== other.infoHash) return undefined;
+  if (known.piecesRoot === undefined) return other;
+  return other.piecesRoot === undefined || other.piecesRoot === known.piecesRoot ? known : undefined;
 }

@@ -1,0 +1,38 @@
+/** What the store and its piece-hash worker tell each other. Owns only the shapes. `job` numbers are chosen by the store. */
+
+export type PieceHashRequest =
+  /** Hash of one piece, out of a descriptor of this process. `width`: leaves of a piece, missing ones counted. */
+  | {
+      readonly type: 'piece';
+      readonly job: number;
+      readonly fd: number;
+      readonly position: number;
+      readonly length: number;
+      readonly width: number;
+    }
+  /** The root above a layer. */
+  | {
+      readonly type: 'root';
+      readonly job: number;
+      readonly layer: Uint8Array;
+      readonly length: number;
+      readonly pieceLength: number;
+    }
+  /** CRC-32 and hash of each piece of a file in one pass; with `claimed`, only of those whose byte is 1. */
+  | {
+      readonly type: 'file';
+      readonly job: number;
+      readonly path: string;
+      readonly length: number;
+      readonly pieceLength: number;
+      readonly claimed?: Uint8Array;
+    };
+
+export type PieceHashReply =
+  | { readonly type: 'piece'; readonly job: number; readonly hash: Uint8Array }
+  /** 64 hex characters; empty when the layer has not one hash per piece. */
+  | { readonly type: 'root'; readonly job: number; readonly root: string }
+  /** One sum and one hash per piece; 0 where none was asked for. */
+  | { readonly type: 'file'; readonly job: number; readonly sums: Uint32Array; readonly layer: Uint8Array }
+  /** `code` is an errno name, or `content-truncated` when the file is shorter than it should be. */
+  | { readonly type: 'failed'; readonly job: number; readonly code: string | undefined; readonly says: string };
