@@ -2,6 +2,7 @@
 import { cold } from './cold.js';
 import { late } from './late.js';
 import { manySmall } from './many-small.js';
+import { parity } from './parity.js';
 import { peak, peak100 } from './peak.js';
 import { scale } from './scale.js';
 import type { Scenario } from './scenario.js';
@@ -15,6 +16,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   cold,
   late,
   'many-small': manySmall,
+  parity,
   peak,
   'peak-100': peak100,
   scale,

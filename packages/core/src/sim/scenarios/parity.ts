@@ -1,0 +1,31 @@
+/**
+ * A swarm so small that real processes can run it on one machine: `npm run parity` does, and sets both side by side.
+ * A limiter of 20 MB/s gives payloads 99 % of that, and its bucket is full, a second's worth, when a node has started.
+ * Latencies and delays are those of loopback and of a disk in memory.
+ */
+import { MB, MiB, type Scenario } from './scenario.js';
+
+/** What payloads get of a limit of 20 MB/s. */
+const RATE = 0.99 * 20 * MB;
+
+export const parity: Scenario = {
+  says: '256 MiB to 11 hosts from one origin, 20 MB/s everywhere, as real processes run it',
+  runs: [
+    {
+      agents: 11,
+      origins: 1,
+      replicas: 1,
+      blobs: 1,
+      blobBytes: 256 * MiB,
+      pieceBytes: MiB,
+      startWithinMs: 100,
+      streaming: true,
+      link: 'token-bucket',
+      agentUpBytesPerSecond: RATE,
+      agentDownBytesPerSecond: RATE,
+      originUpBytesPerSecond: RATE,
+      originDownBytesPerSecond: RATE,
+      latencyMs: 0.1,
+    },
+  ],
+};

@@ -1,0 +1,71 @@
+/**
+ * The simulator against real processes: scenario `parity` on both, medians side by side.
+ *
+ *   npm run parity
+ *   npm run parity -- --agents 3 --size 16777216 --runs 1
+ *   npm run parity -- --write      rewrites docs/simulations/parity.json and the measured part of parity.md
+ *
+ * Works on compiled packages: `npm run build` comes first. Exit code 1 when a pull failed or a digest is wrong; with `--judge` also when a judged row is not within 15 %.
+ */
+import { parseArgs } from 'node:util';
+import { SCENARIOS, simOptions } from '../packages/core/dist/sim/index.js';
+import { compare, table } from './lib/parity/compare.mjs';
+import { runReal } from './lib/parity/real-run.mjs';
+import { writeReport } from './lib/parity/report.mjs';
+import { runSim } from './lib/parity/sim-run.mjs';
+
+const { values } = parseArgs({
+  options: {
+    agents: { type: 'string' },
+    size: { type: 'string' },
+    piece: { type: 'string' },
+    runs: { type: 'string', default: '7' },
+    seeds: { type: 'string', default: '15' },
+    plain: { type: 'boolean', default: false },
+    options: { type: 'string', default: '{}' },
+    write: { type: 'boolean', default: false },
+    judge: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) {
+  console.log(`npm run parity -- [options]
+  --agents N --size BYTES --piece BYTES   instead of the scenario's
+  --runs N --seeds N                      real runs and simulated runs; 7 and 15
+  --plain                                 agents without in-order readers
+  --options JSON                          simulator options on top, e.g. '{"agentSwarm":{"pipelineLimit":1}}'
+  --write                                 rewrite docs/simulations/parity.{json,md}
+  --judge                                 exit with 1 when a judged row is not within 15 %
+  --json                                  print the record as JSON as well`);
+  process.exit(0);
+}
+
+const given = { ...SCENARIOS.parity.runs[0], ...JSON.parse(values.options) };
+for (const [flag, key] of [['agents', 'agents'], ['size', 'blobBytes'], ['piece', 'pieceBytes']])
+  if (values[flag] !== undefined) given[key] = Number(values[flag]);
+if (values.plain) given.streaming = false;
+const options = simOptions(given);
+
+const real = [];
+for (let run = 1; run <= Number(values.runs); run++) {
+  const result = { ...(await runReal(options, run)), blobBytes: options.blobBytes };
+  real.push(result);
+  const { machine } = result;
+  const percent = (share) => `${(100 * share).toFixed(0)} %`;
+  console.error(
+    `real ${run}: last done after ${(result.completionMs.at(-1) / 1000).toFixed(2)} s; of ${machine.cores} cores peers used ${percent(machine.ownShare)}, others ${percent(machine.othersShare)}; ` +
+      `somebody waited for a core ${percent(machine.waitedShare)} of the time; busiest peer ${percent(machine.busiestPeer)} of a core, loop delay p99 ${machine.loopDelayP99Ms.toFixed(0)} ms`,
+  );
+}
+const sim = Array.from({ length: Number(values.seeds) }, (_, i) => ({ ...runSim(options, i + 1), blobBytes: options.blobBytes }));
+const rows = compare(real, sim);
+console.log(table(rows));
+const record = { measuredAt: new Date().toISOString(), node: process.version, options, rows, real, sim };
+if (values.write) writeReport(record);
+if (values.json) console.log(JSON.stringify(record));
+
+const complete = real.every((run) => run.completionMs.length === options.agents && run.digestsEqual) && sim.every((run) => run.unfinished === 0);
+if (!complete) console.error('a pull did not finish, or a digest is wrong');
+process.exit(complete && (!values.judge || rows.every(({ ok }) => ok !== false)) ? 0 : 1);
