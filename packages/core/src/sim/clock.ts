@@ -1,56 +1,68 @@
 /**
- * Virtual time. Owns the queue of timed tasks: a binary heap ordered by (time, sequence), and one FIFO
- * lane per constant delay, since whatever waits equally long also comes due in order. Two tasks of the
- * same instant run in the order in which they were scheduled, so that a run depends on its seed alone.
+ * Virtual time. Owns the queue of timed tasks: a heap ordered by (time, sequence), and one FIFO lane per
+ * constant delay, since whatever waits equally long also comes due in order. Two tasks of the same instant
+ * run in the order in which they were scheduled, so that a run depends on its seed alone.
+ *
+ * A task is a function and up to two arguments, kept in flat arrays: scheduling allocates nothing.
  *
  * Never reads real time.
  */
 import type { Millis } from '../machine/index.js';
 
 /** Something that becomes due. */
-export type Task = () => void;
+export type Task<Args extends readonly unknown[] = []> = (...args: Args) => void;
+
+/** A task whose argument types the caller has checked. */
+type AnyTask = (a: unknown, b: unknown) => void;
+
+/** Cells of one task in the flat arrays: the function and its arguments. */
+const CELLS = 3;
+/** Lanes; more distinct delays go through the heap. */
+const LANES_MAX = 8;
+
+const emptyCells = (tasks: number): unknown[] => new Array<unknown>(tasks * CELLS).fill(undefined);
 
 /** Tasks that all wait the same time: a growing ring, O(1) where the heap would be O(log n). */
 class Lane {
+  size = 0;
+  /** Slot of the earliest task. */
+  head = 0;
   times = new Float64Array(64);
   sequences = new Float64Array(64);
-  tasks: (Task | undefined)[] = new Array<Task | undefined>(64).fill(undefined);
-  head = 0;
-  size = 0;
+  cells = emptyCells(64);
 
   constructor(readonly delayMs: number) {}
 
-  push(at: Millis, sequence: number, task: Task): void {
-    if (this.size === this.tasks.length) this.#grow();
-    const slot = (this.head + this.size) & (this.tasks.length - 1);
+  push(at: Millis, sequence: number, task: AnyTask, a: unknown, b: unknown): void {
+    if (this.size === this.times.length) this.#grow();
+    const slot = (this.head + this.size) & (this.times.length - 1);
     this.times[slot] = at;
     this.sequences[slot] = sequence;
-    this.tasks[slot] = task;
+    const { cells } = this;
+    cells[slot * CELLS] = task;
+    cells[slot * CELLS + 1] = a;
+    cells[slot * CELLS + 2] = b;
     this.size++;
   }
 
-  shift(): Task {
-    const task = this.tasks[this.head] as Task;
-    this.tasks[this.head] = undefined;
-    this.head = (this.head + 1) & (this.tasks.length - 1);
+  /** Drop the earliest; its cells are overwritten sooner or later. */
+  shift(): void {
+    this.head = (this.head + 1) & (this.times.length - 1);
     this.size--;
-    return task;
   }
 
   #grow(): void {
-    const length = this.tasks.length;
-    const times = new Float64Array(length * 2);
-    const sequences = new Float64Array(length * 2);
-    const tasks = new Array<Task | undefined>(length * 2).fill(undefined);
-    for (let i = 0; i < this.size; i++) {
-      const from = (this.head + i) & (length - 1);
-      times[i] = this.times[from] as number;
-      sequences[i] = this.sequences[from] as number;
-      tasks[i] = this.tasks[from];
+    const { times, sequences, cells, head } = this;
+    const { length } = times;
+    this.times = new Float64Array(length * 2);
+    this.sequences = new Float64Array(length * 2);
+    this.cells = emptyCells(length * 2);
+    for (let i = 0; i < length; i++) {
+      const from = (head + i) & (length - 1);
+      this.times[i] = times[from] as number;
+      this.sequences[i] = sequences[from] as number;
+      for (let cell = 0; cell < CELLS; cell++) this.cells[i * CELLS + cell] = cells[from * CELLS + cell];
     }
-    this.times = times;
-    this.sequences = sequences;
-    this.tasks = tasks;
     this.head = 0;
   }
 }
@@ -58,9 +70,13 @@ class Lane {
 export class VirtualClock {
   #now: Millis = 0;
   #sequence = 0;
+  // A heap of four children a node. What sifts is numbers; functions and arguments stay in their slot.
+  #heapSize = 0;
   #times = new Float64Array(1024);
   #sequences = new Float64Array(1024);
-  readonly #tasks: Task[] = [];
+  #slots = new Int32Array(1024);
+  #cells = emptyCells(1024);
+  readonly #freeSlots: number[] = [];
   readonly #lanes: Lane[] = [];
 
   /** Milliseconds since the start of the simulation. */
@@ -70,36 +86,39 @@ export class VirtualClock {
 
   /** Tasks that wait. */
   get pending(): number {
-    let waiting = this.#tasks.length;
+    let waiting = this.#heapSize;
     for (const lane of this.#lanes) waiting += lane.size;
     return waiting;
   }
 
-  /** Run `task` at `at`; a time that has passed means now. */
-  at(at: Millis, task: Task): void {
-    this.#push(at > this.#now ? at : this.#now, this.#sequence++, task);
+  /** Run `task` with `args` at `at`; a time that has passed means now. */
+  at<Args extends [a?: unknown, b?: unknown]>(at: Millis, task: Task<Args>, ...args: Args): void;
+  at(at: Millis, task: AnyTask, a?: unknown, b?: unknown): void {
+    this.#push(at > this.#now ? at : this.#now, this.#sequence++, task, a, b);
   }
 
-  /** Run `task` in `delayMs`, for delays that are seldom the same. */
-  after(delayMs: number, task: Task): void {
-    this.at(this.#now + delayMs, task);
+  /** Run `task` with `args` in `delayMs`, for delays that are seldom the same. */
+  after<Args extends [a?: unknown, b?: unknown]>(delayMs: number, task: Task<Args>, ...args: Args): void;
+  after(delayMs: number, task: AnyTask, a?: unknown, b?: unknown): void {
+    this.#push(delayMs > 0 ? this.#now + delayMs : this.#now, this.#sequence++, task, a, b);
   }
 
   /** Like {@link after}, for a delay that very many tasks share: every distinct value costs a comparison per task. */
-  afterConstant(delayMs: number, task: Task): void {
+  afterConstant<Args extends [a?: unknown, b?: unknown]>(delayMs: number, task: Task<Args>, ...args: Args): void;
+  afterConstant(delayMs: number, task: AnyTask, a?: unknown, b?: unknown): void {
     for (const lane of this.#lanes) {
       if (lane.delayMs === delayMs) {
-        lane.push(this.#now + delayMs, this.#sequence++, task);
+        lane.push(this.#now + delayMs, this.#sequence++, task, a, b);
         return;
       }
     }
-    if (this.#lanes.length >= 8) {
-      this.after(delayMs, task);
+    if (this.#lanes.length >= LANES_MAX) {
+      this.#push(this.#now + delayMs, this.#sequence++, task, a, b);
       return;
     }
     const lane = new Lane(delayMs);
     this.#lanes.push(lane);
-    lane.push(this.#now + delayMs, this.#sequence++, task);
+    lane.push(this.#now + delayMs, this.#sequence++, task, a, b);
   }
 
   /**
@@ -107,87 +126,113 @@ export class VirtualClock {
    * @returns false when nothing is due until `until`; time then stays where it is
    */
   runNext(until: Millis): boolean {
-    let at = this.#tasks.length > 0 ? (this.#times[0] as number) : Infinity;
-    let sequence = this.#tasks.length > 0 ? (this.#sequences[0] as number) : Infinity;
+    let at = this.#heapSize > 0 ? (this.#times[0] as number) : Infinity;
+    let sequence = this.#heapSize > 0 ? (this.#sequences[0] as number) : Infinity;
     let from: Lane | undefined;
     for (const lane of this.#lanes) {
       if (lane.size === 0) continue;
       const laneAt = lane.times[lane.head] as number;
-      if (laneAt < at || (laneAt === at && (lane.sequences[lane.head] as number) < sequence)) {
-        at = laneAt;
-        sequence = lane.sequences[lane.head] as number;
-        from = lane;
-      }
+      if (laneAt > at) continue;
+      const laneSequence = lane.sequences[lane.head] as number;
+      if (laneAt === at && laneSequence > sequence) continue;
+      at = laneAt;
+      sequence = laneSequence;
+      from = lane;
     }
     if (at > until || at === Infinity) return false;
     this.#now = at;
-    const task = from === undefined ? this.#pop() : from.shift();
-    task();
+    let cells: unknown[];
+    let cell: number;
+    if (from !== undefined) {
+      ({ cells } = from);
+      cell = from.head * CELLS;
+      from.shift();
+    } else {
+      cells = this.#cells;
+      cell = this.#pop() * CELLS;
+    }
+    const task = cells[cell] as AnyTask;
+    const a = cells[cell + 1];
+    const b = cells[cell + 2];
+    // What ran must not be kept alive by its slot.
+    cells[cell + 1] = cells[cell + 2] = undefined;
+    task(a, b);
     return true;
   }
 
-  #push(at: Millis, sequence: number, task: Task): void {
-    const tasks = this.#tasks;
-    let hole = tasks.length;
+  #push(at: Millis, sequence: number, task: AnyTask, a: unknown, b: unknown): void {
+    let hole = this.#heapSize++;
     if (hole === this.#times.length) this.#grow();
+    const slot = this.#freeSlots.pop() ?? hole;
+    const cells = this.#cells;
+    cells[slot * CELLS] = task;
+    cells[slot * CELLS + 1] = a;
+    cells[slot * CELLS + 2] = b;
     const times = this.#times;
     const sequences = this.#sequences;
-    tasks.push(task);
+    const slots = this.#slots;
     while (hole > 0) {
-      const parent = (hole - 1) >>> 1;
+      const parent = (hole - 1) >>> 2;
       // A new task has the highest sequence, so it moves up only past a later time.
       if ((times[parent] as number) <= at) break;
       times[hole] = times[parent] as number;
       sequences[hole] = sequences[parent] as number;
-      tasks[hole] = tasks[parent] as Task;
+      slots[hole] = slots[parent] as number;
       hole = parent;
     }
     times[hole] = at;
     sequences[hole] = sequence;
-    tasks[hole] = task;
+    slots[hole] = slot;
   }
 
-  #pop(): Task {
-    const tasks = this.#tasks;
+  /** Take the earliest off the heap. @returns its slot, which is free from then on */
+  #pop(): number {
     const times = this.#times;
     const sequences = this.#sequences;
-    const first = tasks[0] as Task;
-    const last = tasks.pop() as Task;
-    const size = tasks.length;
-    if (size === 0) return first;
+    const slots = this.#slots;
+    const first = slots[0] as number;
+    this.#freeSlots.push(first);
+    const size = --this.#heapSize;
     const at = times[size] as number;
     const sequence = sequences[size] as number;
+    const last = slots[size] as number;
     let hole = 0;
     for (;;) {
-      let child = hole * 2 + 1;
-      if (child >= size) break;
-      const right = child + 1;
-      if (
-        right < size &&
-        ((times[right] as number) < (times[child] as number) ||
-          (times[right] === times[child] && (sequences[right] as number) < (sequences[child] as number)))
-      ) {
-        child = right;
+      const firstChild = hole * 4 + 1;
+      if (firstChild >= size) break;
+      let child = firstChild;
+      let childAt = times[child] as number;
+      const end = Math.min(firstChild + 4, size);
+      for (let other = firstChild + 1; other < end; other++) {
+        const otherAt = times[other] as number;
+        if (otherAt > childAt) continue;
+        if (otherAt === childAt && (sequences[other] as number) > (sequences[child] as number)) continue;
+        child = other;
+        childAt = otherAt;
       }
-      const childAt = times[child] as number;
       if (at < childAt || (at === childAt && sequence < (sequences[child] as number))) break;
       times[hole] = childAt;
       sequences[hole] = sequences[child] as number;
-      tasks[hole] = tasks[child] as Task;
+      slots[hole] = slots[child] as number;
       hole = child;
     }
     times[hole] = at;
     sequences[hole] = sequence;
-    tasks[hole] = last;
+    slots[hole] = last;
     return first;
   }
 
   #grow(): void {
-    const times = new Float64Array(this.#times.length * 2);
+    const length = this.#times.length * 2;
+    const times = new Float64Array(length);
     times.set(this.#times);
     this.#times = times;
-    const sequences = new Float64Array(this.#sequences.length * 2);
+    const sequences = new Float64Array(length);
     sequences.set(this.#sequences);
     this.#sequences = sequences;
+    const slots = new Int32Array(length);
+    slots.set(this.#slots);
+    this.#slots = slots;
+    for (let i = this.#cells.length; i < length * CELLS; i++) this.#cells.push(undefined);
   }
 }
