@@ -47,6 +47,18 @@ const DIFFERENCES = [
     why: 'As above.',
   },
   {
+    keys: COMPONENTS.map(([name]) => `${name}.tls.peer.mode`),
+    ours: '`off`',
+    kraken: 'no such key: peers speak plain TCP',
+    why: 'A file of Kraken’s works unchanged. See decision 0015.',
+  },
+  {
+    keys: COMPONENTS.map(([name]) => `${name}.tls.reload_interval`),
+    ours: '30 s',
+    kraken: 'no such key: certificates are read at start',
+    why: 'A renewed certificate should not need a restart.',
+  },
+  {
     keys: ['build-index.tag_policy'],
     ours: '`mutable`: the last put of a tag wins',
     kraken:

@@ -9,7 +9,7 @@ import { nextCommands, runDemo } from '../demo/demo.js';
 import { createLogger } from '../telemetry/logger.js';
 import { describeFlags, parseFlags, ROLE_FLAGS, UsageError, type RoleName } from './flags.js';
 import { startRole } from './start-role.js';
-import { untilStopped } from './signals.js';
+import { onHangUp, untilStopped } from './signals.js';
 
 const CLUSTER_FLAGS = {
   data: { type: 'text', says: 'directory for all data; default ./.kraken' },
@@ -78,6 +78,7 @@ async function runDemoCommand(args: readonly string[]): Promise<number> {
 
 async function runRole(name: RoleName, args: readonly string[]): Promise<number> {
   const running = await startRole(name, args);
+  onHangUp(() => void running.reloadTls());
   await untilStopped();
   await running.close(DRAIN_MS);
   return 0;

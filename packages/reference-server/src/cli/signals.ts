@@ -1,4 +1,4 @@
-/** Waiting for the process to be asked to stop. */
+/** What the process is told by signals: to stop, to look at its certificates. */
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
 export function untilStopped(): Promise<void> {
@@ -12,4 +12,9 @@ export function untilStopped(): Promise<void> {
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
   });
+}
+
+/** Call `run` at each SIGHUP, for as long as the process lives. */
+export function onHangUp(run: () => void): void {
+  process.on('SIGHUP', run);
 }

@@ -49,8 +49,31 @@ export const tls = key(
       }),
       'TLS of the HTTP clients. On unless disabled.',
     ),
+    peer: key(
+      struct({
+        mode: key(
+          string,
+          '`required`: mutual TLS 1.3 and nothing else. `preferred`: TLS with peers that speak it, plain TCP with the others; no protection from an attacker on the path. `off`: plain TCP.',
+          'off',
+        ),
+        cert: path('PEM certificate of this peer, good for servers and clients.'),
+        key: path('PEM key.'),
+        passphrase: path('File with the passphrase of the key. Optional.'),
+        cas: key(
+          list(struct({ path: key(string, 'PEM file.') })),
+          'Authorities of peers; empty = `tls.cas`. The system’s authorities do not count.',
+        ),
+        name: key(string, 'Name that the certificate of every peer must carry; empty = any.'),
+      }),
+      'Ours: TLS between peers (agents and origins), on the port of plain peers.',
+    ),
+    reload_interval: key(
+      duration,
+      'Ours: time between looks at the certificate files; changed ones count for new connections. SIGHUP looks at once.',
+      30 * S,
+    ),
   }),
-  'Transport security of HTTP. A block without `disabled: true` means TLS, as in Kraken.',
+  'Transport security. For HTTP, a block without `disabled: true` means TLS, as in Kraken.',
 );
 
 /** Ours: who may reach this component. Absent in Go's files, where it means Go's policy. */

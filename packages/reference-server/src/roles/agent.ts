@@ -11,7 +11,7 @@ import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
 import { reconfigure } from './reconfigure.js';
 import { bandwidthOf, peerIdOf, peerIpOf, swarmSettings } from './swarm-settings.js';
-import { httpClientOf, tlsServerOptions } from './tls.js';
+import { openTls } from './tls.js';
 import { openHosts } from './upstreams.js';
 
 export interface AgentFlags {
@@ -31,9 +31,9 @@ export interface RunningAgent extends RunningRole {
 export async function startAgent(config: AgentConfig, flags: AgentFlags, context: RoleContext): Promise<RunningAgent> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
-    const tls = tlsServerOptions(config.tls);
-    warnAtStart(context, tls !== undefined);
-    const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
+    const tls = openTls(config.tls, logger, lifetime);
+    warnAtStart(context, tls.server !== undefined);
+    const { http } = tls;
 
     const trackerHosts = await openHosts('tracker.hosts', config.tracker.hosts, logger, lifetime);
     const tracker = createTrackerClient({
@@ -85,10 +85,13 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
         listen: { port: flags.peerPort, ...(config.access.listen === '' ? {} : { host: config.access.listen }) },
         swarm: swarmSettings(config.scheduler),
         bandwidth: bandwidthOf(config.scheduler),
+        tls: tls.peer,
         logger,
       }),
       (part) => part.close(),
     );
+
+    tls.onPeerChange((next) => node.reloadTls(next));
 
     const monitor = lifetime.own(new ProcessMonitor(), (part) => part.close());
     const agent = createAgentHandler({
@@ -124,6 +127,7 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
       role: 'agent',
       ports: { registry: registryPort.port, 'agent api': apiPort.port, peer: node.port },
       node,
+      reloadTls: () => tls.reload(),
       close: (graceMs) => lifetime.close(graceMs),
     };
   });

@@ -17,7 +17,7 @@ import type { BuildIndexConfig } from '../config/component-keys.js';
 import { openPort } from './listen.js';
 import { refusePendingTasks } from './pending-tasks.js';
 import { warnAtStart, withLifetime, type Lifetime, type RoleContext, type RunningRole } from './role.js';
-import { httpClientOf, tlsServerOptions } from './tls.js';
+import { openTls } from './tls.js';
 import { openActive } from './upstreams.js';
 
 export interface BuildIndexFlags {
@@ -34,8 +34,8 @@ export async function startBuildIndex(
 ): Promise<RunningRole> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
-    const tls = tlsServerOptions(config.tls);
-    warnAtStart(context, tls !== undefined);
+    const tls = openTls(config.tls, logger, lifetime);
+    warnAtStart(context, tls.server !== undefined);
     const policy = POLICIES.find((name) => name === config.tag_policy);
     if (policy === undefined) {
       throw new KrakenError(
@@ -49,7 +49,7 @@ export async function startBuildIndex(
     if (config.localdb.source === '') throw new KrakenError('config-invalid', 'localdb.source: required');
     refusePendingTasks(config.localdb.source);
 
-    const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
+    const { http } = tls;
     const originHosts = await openActive('origin', config.origin, http, logger, lifetime);
     const neighbours = await openActive('cluster', config.cluster, http, logger, lifetime);
     const backends = lifetime.own(createBackendManager(config.backends, { auth: config.auth, logger }), (manager) =>
@@ -87,7 +87,12 @@ export async function startBuildIndex(
     const server = await openPort({ handler, port: flags.port, access: config.access, tls }, logger, lifetime);
     service.start();
     sweepTags(service, config.store.cache_cleanup, logger, lifetime);
-    return { role: 'build-index', ports: { 'build-index': server.port }, close: (graceMs) => lifetime.close(graceMs) };
+    return {
+      role: 'build-index',
+      ports: { 'build-index': server.port },
+      reloadTls: () => tls.reload(),
+      close: (graceMs) => lifetime.close(graceMs),
+    };
   });
 }
 

@@ -1,14 +1,9 @@
 /** One public port of a role: access policy, TLS, handler, drain. */
 import type { Logger } from '@kraken/core/ports';
-import {
-  createAccessPolicy,
-  listenHttp,
-  type HttpHandler,
-  type ListeningServer,
-  type TlsServerOptions,
-} from '@kraken/registry-http';
+import { createAccessPolicy, listenHttp, type HttpHandler, type ListeningServer } from '@kraken/registry-http';
 import type { TrackerConfig } from '../config/component-keys.js';
 import type { Lifetime } from './role.js';
+import type { RoleTls } from './tls.js';
 
 type AccessConfig = TrackerConfig['access'];
 
@@ -18,12 +13,14 @@ export interface PublicPort {
   readonly access: AccessConfig;
   /** Kraken's agents carry their allow-list at the top level. */
   readonly allowedCidrs?: readonly string[];
-  readonly tls: TlsServerOptions | undefined;
+  /** Absent: always plain. */
+  readonly tls: RoleTls | undefined;
 }
 
 /** Listen, and close with the role. */
 export async function openPort(options: PublicPort, logger: Logger, lifetime: Lifetime): Promise<ListeningServer> {
-  const { access, tls } = options;
+  const { access } = options;
+  const tls = options.tls?.server;
   const allowed = access.allowed_cidrs.length > 0 ? access.allowed_cidrs : options.allowedCidrs;
   const server = await listenHttp({
     handler: options.handler,
@@ -37,5 +34,6 @@ export async function openPort(options: PublicPort, logger: Logger, lifetime: Li
     }),
     logger,
   });
+  if (tls !== undefined) options.tls?.onServerChange((next) => server.reloadTls(next));
   return lifetime.own(server, (part, graceMs) => part.close(graceMs));
 }

@@ -23,7 +23,7 @@ import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from '.
 import { refusePendingTasks } from './pending-tasks.js';
 import { parseJson, reconfigure } from './reconfigure.js';
 import { bandwidthOf, peerIdOf, peerIpOf, swarmSettings } from './swarm-settings.js';
-import { httpClientOf, tlsServerOptions } from './tls.js';
+import { openTls } from './tls.js';
 import { openHosts } from './upstreams.js';
 
 export interface OriginFlags {
@@ -47,14 +47,14 @@ export async function startOrigin(
 ): Promise<RunningOrigin> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
-    const tls = tlsServerOptions(config.tls);
-    warnAtStart(context, tls !== undefined);
+    const tls = openTls(config.tls, logger, lifetime);
+    warnAtStart(context, tls.server !== undefined);
     const pieceLengths = Object.entries(config.metainfogen.piece_lengths).map(
       ([size, length]) => [Number(size), length] as const,
     );
     if (pieceLengths.length === 0)
       throw new KrakenError('config-invalid', 'metainfogen.piece_lengths: no piece lengths configured');
-    const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
+    const { http } = tls;
     const backends =
       config.backends.length === 0
         ? undefined
@@ -137,11 +137,14 @@ export async function startOrigin(
         listen: { port: flags.peerPort, ...(config.access.listen === '' ? {} : { host: config.access.listen }) },
         swarm: swarmSettings(config.scheduler),
         bandwidth: bandwidthOf(config.scheduler),
+        tls: tls.peer,
         lookupMissing: (namespace, digest) => void refreshFor(namespace, digest),
         logger,
       }),
       (part) => part.close(),
     );
+
+    tls.onPeerChange((next) => node.reloadTls(next));
 
     const handler = createOriginHandler({
       service,
@@ -164,6 +167,7 @@ export async function startOrigin(
       role: 'origin',
       ports: { 'blob server': server.port, peer: node.port },
       node,
+      reloadTls: () => tls.reload(),
       close: (graceMs) => lifetime.close(graceMs),
     };
   });

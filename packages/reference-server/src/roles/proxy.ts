@@ -13,7 +13,7 @@ import type { ProxyConfig } from '../config/component-keys.js';
 import { diskCleanup } from './disk-cleanup.js';
 import { openPort } from './listen.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
-import { httpClientOf, tlsServerOptions } from './tls.js';
+import { openTls } from './tls.js';
 import { openActive } from './upstreams.js';
 
 export interface ProxyFlags {
@@ -25,9 +25,9 @@ export interface ProxyFlags {
 export async function startProxy(config: ProxyConfig, flags: ProxyFlags, context: RoleContext): Promise<RunningRole> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
-    const tls = tlsServerOptions(config.tls);
-    warnAtStart(context, tls !== undefined);
-    const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
+    const tls = openTls(config.tls, logger, lifetime);
+    warnAtStart(context, tls.server !== undefined);
+    const { http } = tls;
     const origins = new OriginClusterClient({
       source: await openActive('origin', config.origin, http, logger, lifetime),
       http,
@@ -65,6 +65,6 @@ export async function startProxy(config: ProxyConfig, flags: ProxyFlags, context
       const server = await openPort({ handler, port, access: config.access, tls }, logger, lifetime);
       ports[i === 0 ? 'registry' : `registry ${i + 1}`] = server.port;
     }
-    return { role: 'proxy', ports, close: (graceMs) => lifetime.close(graceMs) };
+    return { role: 'proxy', ports, reloadTls: () => tls.reload(), close: (graceMs) => lifetime.close(graceMs) };
   });
 }

@@ -5,6 +5,8 @@ export interface RunningRole {
   readonly role: string;
   /** What listens where: label → port. */
   readonly ports: Readonly<Record<string, number>>;
+  /** Look at the files of certificates now, instead of when their turn comes. */
+  reloadTls(): Promise<void>;
   /** Stop accepting, finish what is under way for up to `graceMs`, then cut. Safe to call twice. */
   close(graceMs: number): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { OriginClusterClient } from '@kraken/registry-http';
 import type { TrackerConfig } from '../config/component-keys.js';
 import { openPort } from './listen.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
-import { httpClientOf, tlsServerOptions } from './tls.js';
+import { openTls } from './tls.js';
 import { openActive } from './upstreams.js';
 
 export interface TrackerFlags {
@@ -21,9 +21,9 @@ export async function startTracker(
 ): Promise<RunningRole> {
   const { logger } = context;
   return withLifetime(logger, async (lifetime) => {
-    const tls = tlsServerOptions(config.tls);
-    warnAtStart(context, tls !== undefined);
-    const http = lifetime.own(httpClientOf(config.tls), (client) => client.close());
+    const tls = openTls(config.tls, logger, lifetime);
+    warnAtStart(context, tls.server !== undefined);
+    const { http } = tls;
     const origins = new OriginClusterClient({
       source: await openActive('origin', config.origin, http, logger, lifetime),
       http,
@@ -38,7 +38,12 @@ export async function startTracker(
       logger,
     });
     const server = await openPort({ handler, port: flags.port, access: config.access, tls }, logger, lifetime);
-    return { role: 'tracker', ports: { tracker: server.port }, close: (graceMs) => lifetime.close(graceMs) };
+    return {
+      role: 'tracker',
+      ports: { tracker: server.port },
+      reloadTls: () => tls.reload(),
+      close: (graceMs) => lifetime.close(graceMs),
+    };
   });
 }
 

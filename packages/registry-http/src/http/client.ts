@@ -5,9 +5,10 @@
  *
  * Differs from Go: connections are reused with TLS too, and timeouts bound silence instead of the whole body.
  */
+import { createSecureContext } from 'node:tls';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CancelSignal } from '@kraken/core/ports';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 
 /** PEM texts. Verification is on unless switched off. */
 export interface TlsClientOptions {
@@ -78,6 +79,8 @@ export interface HttpClient {
    * @throws KrakenError `network-error`, `cancelled`, `upstream-failed` (detail: {@link UpstreamFailure})
    */
   request(host: string, path: string, options?: HttpRequestOptions): Promise<HttpResponse>;
+  /** Replace certificates and authorities for connections to come. Without effect on a client of plain HTTP. @throws KrakenError `config-invalid` */
+  reloadTls(tls: TlsClientOptions): void;
   close(): Promise<void>;
 }
 
@@ -171,32 +174,40 @@ class UndiciResponse implements HttpResponse {
   }
 }
 
-function createAgent(options: HttpClientOptions): Agent {
-  const { tls } = options;
-  return new Agent({
-    connections: options.connections ?? 64,
-    headersTimeout: options.headersTimeoutMs ?? 60_000,
-    bodyTimeout: options.idleTimeoutMs ?? 60_000,
-    connect: {
-      timeout: options.connectTimeoutMs ?? 5_000,
-      ...(tls === undefined
-        ? {}
-        : {
-            rejectUnauthorized: tls.rejectUnauthorized ?? true,
-            ...(tls.ca === undefined ? {} : { ca: [...tls.ca] }),
-            ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-            ...(tls.key === undefined ? {} : { key: tls.key }),
-            ...(tls.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
-            ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-          }),
-    },
+/** @throws KrakenError `config-invalid` when certificate and key cannot be used */
+function createConnector(timeoutMs: number, tls: TlsClientOptions | undefined): buildConnector.connector {
+  const options = {
+    ...(tls?.ca === undefined ? {} : { ca: [...tls.ca] }),
+    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls?.key === undefined ? {} : { key: tls.key }),
+    ...(tls?.passphrase === undefined ? {} : { passphrase: tls.passphrase }),
+  };
+  try {
+    if (tls !== undefined) createSecureContext(options);
+  } catch (cause) {
+    throw new KrakenError('config-invalid', `TLS client certificate or key cannot be used: ${String(cause)}`, {
+      cause,
+    });
+  }
+  return buildConnector({
+    timeout: timeoutMs,
+    ...options,
+    ...(tls === undefined ? {} : { rejectUnauthorized: tls.rejectUnauthorized ?? true }),
+    ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
   });
 }
 
 /** A client with its own connections; share one per set of peers and close it at the end. */
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const scheme = options.tls === undefined ? 'http' : 'https';
-  const dispatcher = createAgent(options);
+  const connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
+  let connector = createConnector(connectTimeoutMs, options.tls);
+  const dispatcher = new Agent({
+    connections: options.connections ?? 64,
+    headersTimeout: options.headersTimeoutMs ?? 60_000,
+    bodyTimeout: options.idleTimeoutMs ?? 60_000,
+    connect: (target, connected) => connector(target, connected),
+  });
   return {
     scheme,
     dispatcher,
@@ -230,6 +241,9 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       throw new KrakenError('upstream-failed', `${what} ${response.status}${text === '' ? '' : `: ${text}`}`, {
         detail,
       });
+    },
+    reloadTls(tls) {
+      if (options.tls !== undefined) connector = createConnector(connectTimeoutMs, tls);
     },
     close: () => dispatcher.close(),
   };
