@@ -1,15 +1,5 @@
 import test from 'ava';
-import {
-  CHECKERS,
-  CheckFailed,
-  drawOptions,
-  FAULTS,
-  Simulation,
-  type MachineFactory,
-  type SimOptions,
-  type SimReport,
-} from '@kraken/core/sim';
-import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '@kraken/core/swarm';
+import { CHECKERS, drawOptions, FAULTS, Simulation, type SimOptions, type SimReport } from '@kraken/core/sim';
 
 const KiB = 1024;
 const ALL_CHECKERS = Object.keys(CHECKERS);
@@ -22,74 +12,6 @@ const SMALL: Partial<SimOptions> = {
   pieceBytes: 64 * KiB,
   checkers: ALL_CHECKERS,
 };
-
-/** The shipping machine, broken on purpose: `change` may replace the effects of any step, `hears` may hide events. */
-function broken(
-  change: (event: SwarmEvent, effects: SwarmEffect[]) => SwarmEffect[],
-  config: Partial<SwarmConfig> = {},
-  hears: (event: SwarmEvent) => boolean = () => true,
-): MachineFactory {
-  return (given, random) => {
-    const machine = new SwarmMachine({ ...given, ...config }, random);
-    return {
-      step: (now, event) => (hears(event) ? change(event, machine.step(now, event)) : []),
-      nextWakeup: () => machine.nextWakeup(),
-      inspect: () => machine.inspect(),
-    };
-  };
-}
-
-const unchanged = (_: SwarmEvent, effects: SwarmEffect[]): SwarmEffect[] => effects;
-
-/** One mutation a checker; each must be caught by it. */
-const MUTATIONS: Readonly<Record<string, MachineFactory>> = {
-  capacity: broken(unchanged, { dialsPerTorrentMax: 9 }),
-  'committed-whole': broken((event, effects) =>
-    event.type === 'blob-opened' && !event.committed
-      ? [...effects, { type: 'commit-blob', digest: event.digest }]
-      : effects,
-  ),
-  'effects-completed-once': broken((_, effects) =>
-    effects.flatMap((effect): SwarmEffect[] =>
-      effect.type === 'close' ? [effect, { type: 'send', conn: effect.conn, message: { type: 'complete' } }] : [effect],
-    ),
-  ),
-  'pulls-answered-once': broken((_, effects) =>
-    effects.flatMap((effect): SwarmEffect[] => (effect.type === 'pull-finished' ? [effect, effect] : [effect])),
-  ),
-  'requests-in-bitfield': broken((_, effects) =>
-    effects.map((effect) =>
-      effect.type === 'send' && effect.message.type === 'piece-request'
-        ? { ...effect, message: { ...effect.message, piece: effect.message.piece ^ 1 } }
-        : effect,
-    ),
-  ),
-  rarity: broken(
-    unchanged,
-    {},
-    (event) =>
-      event.type !== 'message-received' || event.message.type !== 'announce-piece' || event.message.piece % 2 === 0,
-  ),
-  'time-moves-on': (config, random) => {
-    const machine = new SwarmMachine(config, random);
-    return { step: (now, event) => machine.step(now, event), nextWakeup: () => 50, inspect: () => machine.inspect() };
-  },
-};
-
-test('each checker has a mutation', (t) => {
-  t.deepEqual(Object.keys(MUTATIONS).sort(), ALL_CHECKERS.sort());
-});
-
-for (const [checker, createMachine] of Object.entries(MUTATIONS)) {
-  test(`checker ${checker} sees the machine broken on purpose`, (t) => {
-    const simulation = new Simulation(
-      { ...SMALL, agents: 30, checkers: [checker], checkIntervalMs: 10 },
-      createMachine,
-    );
-    const error = t.throws(() => simulation.run(), { instanceOf: CheckFailed });
-    t.is(error.checker, checker);
-  });
-}
 
 function survive(options: Partial<SimOptions>): SimReport {
   const report = new Simulation(options).run();

@@ -12,6 +12,9 @@ export const PAUSE_MS = 3000;
 /** First ban for bad data; doubles. Guess: 10 min. */
 const BAN_MS = 600_000;
 
+/** Peers remembered of one torrent; pauses are forgotten first, then the oldest. Guess: far above what a node meets in minutes. */
+const PEERS_MAX = 1000;
+
 export type BlacklistKind = 'pause' | 'failure' | 'ban';
 
 interface Entry {
@@ -35,7 +38,9 @@ export class Blacklist {
   add(digest: Digest, peer: PeerId, kind: BlacklistKind, now: number, firstMs: number, jitter: number): number {
     let peers = this.#torrents.get(digest);
     if (peers === undefined) this.#torrents.set(digest, (peers = new Map<PeerId, Entry>()));
-    const entry = peers.get(peer) ?? { kind: 'pause', addedAt: now, until: -Infinity, failures: 0, bans: 0 };
+    const known = peers.get(peer);
+    if (known === undefined && peers.size >= PEERS_MAX) makeRoom(peers);
+    const entry = known ?? { kind: 'pause', addedAt: now, until: -Infinity, failures: 0, bans: 0 };
     peers.set(peer, entry);
     entry.addedAt = now;
     let forMs = PAUSE_MS;
@@ -79,6 +84,11 @@ export class Blacklist {
     return entry?.kind === 'ban' && entry.until > now;
   }
 
+  /** Peers of a torrent that are remembered. */
+  size(digest: Digest): number {
+    return this.#torrents.get(digest)?.size ?? 0;
+  }
+
   clear(digest: Digest): void {
     this.#torrents.delete(digest);
   }
@@ -99,4 +109,11 @@ export class Blacklist {
       }
     }
   }
+}
+
+/** Forget all pauses, or the oldest entry when nothing is a mere pause: a forgotten pause costs one early dial. */
+function makeRoom(peers: Map<PeerId, Entry>): void {
+  for (const [peer, entry] of peers) if (entry.failures === 0 && entry.bans === 0) peers.delete(peer);
+  if (peers.size < PEERS_MAX) return;
+  for (const peer of peers.keys()) return void peers.delete(peer);
 }

@@ -16,6 +16,10 @@ export class DialCandidates {
   #next = 0;
   #answers = 0;
 
+  get size(): number {
+    return this.#peers.length;
+  }
+
   /** An announce was answered. */
   replace(peers: readonly PeerInfo[]): void {
     this.#peers = peers.slice(0, CANDIDATES_MAX);

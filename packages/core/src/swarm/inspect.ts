@@ -14,6 +14,10 @@ export interface ConnectionView {
   readonly bits?: Bitfield;
   /** Pieces asked of it. */
   readonly asked: readonly number[];
+  /** Pieces not to be asked of it until a time, ms. */
+  readonly avoid: ReadonlyMap<number, number>;
+  /** Pieces whose payload may still come although the request is over. */
+  readonly late: number;
   readonly sending: number;
 }
 
@@ -34,6 +38,10 @@ export interface TorrentView {
   readonly open: readonly number[];
   /** Pieces being written, with their connection. */
   readonly writers: readonly (readonly [piece: number, conn: number])[];
+  /** Peers of the last announce that may be dialled. */
+  readonly candidates: number;
+  /** Peers that are left alone, or were lately. */
+  readonly blacklisted: number;
 }
 
 export interface SwarmView {
@@ -41,6 +49,8 @@ export interface SwarmView {
   /** Connections of the node, closing ones included. */
   readonly connections: number;
   readonly pulls: readonly number[];
+  /** Metainfo being fetched. */
+  readonly fetches: number;
 }
 
 /** State of one torrent, for HTTP. */
@@ -57,9 +67,10 @@ export interface TorrentStatus {
 
 export function inspectSwarm(context: SwarmContext): SwarmView {
   return {
-    torrents: [...context.torrents.values()].map(inspectTorrent),
+    torrents: [...context.torrents.values()].map((torrent) => inspectTorrent(context, torrent)),
     connections: context.connections.size,
     pulls: [...context.pulls.all()].map((pull) => pull.id),
+    fetches: context.fetches.size,
   };
 }
 
@@ -75,7 +86,7 @@ export function torrentStatus(torrent: Torrent): TorrentStatus {
   };
 }
 
-function inspectTorrent(torrent: Torrent): TorrentView {
+function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
   const { digest, state, dispatcher } = torrent;
   const pieces = dispatcher?.own.have.length ?? 0;
   const rarity = dispatcher?.peers.rarity;
@@ -87,10 +98,22 @@ function inspectTorrent(torrent: Torrent): TorrentView {
     ...(dispatcher === undefined ? {} : { haveBits: dispatcher.own.have }),
     wantedMissing: dispatcher?.own.wantedMissing ?? 0,
     pulls: [...torrent.pulls].map((pull) => pull.id),
-    connections: [...torrent.connections.values()].map(({ conn, peer, inbound, origin, phase, sending }) => {
+    connections: [...torrent.connections.values()].map(({ conn, peer, inbound, origin, phase, sending, avoid }) => {
       const bits = dispatcher?.peers.bits(conn);
       const asked = (dispatcher?.requests.of(conn) ?? []).map((request) => request.piece);
-      return { conn, peer, inbound, origin, phase, sending, asked, ...(bits === undefined ? {} : { bits }) };
+      const late = dispatcher?.requests.late(conn) ?? 0;
+      return {
+        conn,
+        peer,
+        inbound,
+        origin,
+        phase,
+        sending,
+        asked,
+        avoid,
+        late,
+        ...(bits === undefined ? {} : { bits }),
+      };
     }),
     rarity: Array.from({ length: pieces }, (_, piece) => dispatcher?.peers.count(piece) ?? 0),
     groups: Array.from({ length: rarity?.groups ?? 0 }, (_, g) =>
@@ -98,5 +121,7 @@ function inspectTorrent(torrent: Torrent): TorrentView {
     ),
     open: [...(dispatcher?.own.open ?? [])],
     writers: [...(dispatcher?.requests.writersByPiece() ?? [])],
+    candidates: torrent.candidates.size,
+    blacklisted: context.connections.blacklist.size(digest),
   };
 }

@@ -84,6 +84,11 @@ export class PieceRequests {
     return this.isAsked(conn, piece) || (this.#late.get(conn)?.has(piece) ?? false);
   }
 
+  /** Remembered late pieces of a connection. */
+  late(conn: number): number {
+    return this.#late.get(conn)?.size ?? 0;
+  }
+
   /** The payload of a late piece came: it is not expected twice. */
   forgetLate(conn: number, piece: number): void {
     this.#late.get(conn)?.delete(piece);

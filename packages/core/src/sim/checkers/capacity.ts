@@ -1,13 +1,14 @@
 /**
  * A torrent never has more connections than its limit (dials under way count), own dials never more than
  * their share, the node never more than its limit; and after quiet both ends of each connection agree that
- * it exists.
+ * it exists, for which blob, and who is there, and neither machine keeps one that has no socket.
  */
-import type { Digest } from '../../content/index.js';
+import type { Digest, PeerId } from '../../content/index.js';
 import type { SwarmConfig } from '../../swarm/index.js';
 import type { SimHost } from '../host.js';
 import { swarmSettings } from '../options.js';
 import type { CheckerFactory } from './checker.js';
+import { inspect } from './inspection.js';
 
 interface Books {
   readonly digestOf: Map<number, Digest>;
@@ -53,6 +54,29 @@ export const capacity: CheckerFactory = (violated, options) => {
     if (isDial(conn)) add(books.dialsPerTorrent, digest, -1);
   };
 
+  /** After quiet: sockets, machine and the machine at the other end say the same. */
+  const agree = (host: SimHost, books: Books | undefined): void => {
+    const { connections, torrents } = inspect(host);
+    if (connections !== host.endpoints.size)
+      violated(`the machine counts ${connections} connections, there are ${host.endpoints.size} sockets`, host);
+    const active = new Map<number, { readonly peer: PeerId; readonly digest: Digest }>();
+    for (const { digest, connections: ours } of torrents)
+      for (const { conn, peer, phase } of ours) if (phase === 'active') active.set(conn, { peer, digest });
+    for (const [conn, end] of host.endpoints) {
+      if (end.state === 'dialling' || end.state === 'handshaking') continue;
+      const { other } = end;
+      if (other?.state !== 'open')
+        return violated(`connection ${conn} is open here and ${other?.state ?? 'unknown'} at the other end`, host);
+      if (books?.digestOf.has(conn) !== true)
+        violated(`connection ${conn} is open, but the machine has given it up`, host);
+      const ours = active.get(conn);
+      if (ours?.peer !== other.host.nodeState.peerId || ours.digest !== other.digest)
+        violated(`connection ${conn} is believed to lead to ${ours?.peer ?? 'nobody'}`, host);
+    }
+    for (const conn of active.keys())
+      if (host.endpoints.get(conn)?.state !== 'open') violated(`connection ${conn} is active and has no socket`, host);
+  };
+
   return {
     step(host, _now, event, effects) {
       let books = all.get(host);
@@ -69,17 +93,7 @@ export const capacity: CheckerFactory = (violated, options) => {
       all.delete(host);
     },
     end(view) {
-      for (const { host } of view.nodes) {
-        if (host === undefined) continue;
-        const books = all.get(host);
-        for (const [conn, end] of host.endpoints) {
-          if (end.state === 'dialling' || end.state === 'handshaking') continue;
-          if (end.other?.state !== 'open')
-            violated(`connection ${conn} is open here and ${end.other?.state ?? 'unknown'} at the other end`, host);
-          if (books?.digestOf.has(conn) !== true)
-            violated(`connection ${conn} is open, but the machine has given it up`, host);
-        }
-      }
+      for (const { host } of view.nodes) if (host !== undefined) agree(host, all.get(host));
     },
   };
 };

@@ -16,13 +16,12 @@ interface Books {
   shutDown: boolean;
 }
 
-/** What a machine may still ask for after `shutdown-requested`. */
+/** What a machine may still ask for after `shutdown-requested`; announces only to say goodbye, in the step of the shutdown. */
 const AFTER_SHUTDOWN: ReadonlySet<SwarmEffect['type']> = new Set([
   'pull-finished',
   'removal-finished',
   'close',
   'close-blob',
-  'announce',
   'discard-payload',
   'observe',
 ]);
@@ -123,8 +122,9 @@ export const effectsCompletedOnce: CheckerFactory = (violated) => {
     }
   };
 
-  const asked = (host: SimHost, books: Books, effect: SwarmEffect): void => {
-    if (books.shutDown && !AFTER_SHUTDOWN.has(effect.type)) violated(`${effect.type} after shutdown`, host);
+  const asked = (host: SimHost, books: Books, event: SwarmEvent, effect: SwarmEffect): void => {
+    const goodbye = event.type === 'shutdown-requested' && effect.type === 'announce' && effect.event === 'stopped';
+    if (books.shutDown && !goodbye && !AFTER_SHUTDOWN.has(effect.type)) violated(`${effect.type} after shutdown`, host);
     const key = keyOfEffect(effect);
     if (key !== undefined) {
       const count = books.underWay.get(key) ?? 0;
@@ -151,7 +151,7 @@ export const effectsCompletedOnce: CheckerFactory = (violated) => {
     step(host, _now, event, effects) {
       const books = booksOf(host);
       happened(host, books, event);
-      for (const effect of effects) asked(host, books, effect);
+      for (const effect of effects) asked(host, books, event, effect);
     },
     died(host) {
       all.delete(host);

@@ -1,16 +1,18 @@
 /**
  * What a machine believes of its peers is what they told it: the bitfield of each active connection, the
- * rarity counts as their sum, and the order of the missing pieces by these counts.
+ * rarity counts as their sum, and the order of the missing pieces by these counts. After quiet it is also what they have.
  */
 import { Bitfield, type Digest } from '../../content/index.js';
 import type { SwarmEvent, TorrentView } from '../../swarm/index.js';
 import type { SimHost } from '../host.js';
 import type { CheckerFactory } from './checker.js';
+import { ChangedHosts, inspect } from './inspection.js';
 
 type Told = Map<number, { readonly digest: Digest; bits: Bitfield }>;
 
 export const rarity: CheckerFactory = (violated) => {
   const all = new Map<SimHost, Told>();
+  const changed = new ChangedHosts();
 
   const hear = (told: Told, event: SwarmEvent): void => {
     if (event.type === 'handshake-received' || event.type === 'dial-succeeded') {
@@ -54,6 +56,17 @@ export const rarity: CheckerFactory = (violated) => {
     }
   };
 
+  const compare = (host: SimHost, { connections, digest, pieces }: TorrentView): void => {
+    for (const { conn, bits, phase } of connections) {
+      if (phase !== 'active' || bits === undefined) continue;
+      const have = host.endpoints.get(conn)?.other?.host.nodeState.disk.file(digest)?.have;
+      for (let piece = 0; piece < pieces; piece++) {
+        if (bits.has(piece) !== (have?.has(piece) === true))
+          violated(`connection ${conn}: believes ${bits.has(piece)} of piece ${piece}, which is not so`, host);
+      }
+    }
+  };
+
   return {
     step(host, _now, event) {
       const told: Told = all.get(host) ?? new Map<number, { readonly digest: Digest; bits: Bitfield }>();
@@ -61,14 +74,20 @@ export const rarity: CheckerFactory = (violated) => {
       hear(told, event);
     },
     look(view) {
-      for (const { host } of view.nodes) {
-        const told = host === undefined ? undefined : all.get(host);
-        if (host === undefined || told === undefined) continue;
-        for (const torrent of host.machine.inspect().torrents) lookAt(host, told, torrent);
+      for (const host of changed.since(view)) {
+        const told = all.get(host);
+        if (told === undefined) continue;
+        for (const torrent of inspect(host).torrents) lookAt(host, told, torrent);
       }
     },
     died(host) {
       all.delete(host);
+    },
+    end(view) {
+      for (const { host } of view.nodes) {
+        for (const torrent of host === undefined ? [] : inspect(host).torrents)
+          if (host !== undefined) compare(host, torrent);
+      }
     },
   };
 };

@@ -1,0 +1,239 @@
+import test from 'ava';
+import type { Digest } from '@kraken/core/content';
+import { CHECKERS, CheckFailed, Simulation, type MachineFactory, type SimOptions } from '@kraken/core/sim';
+import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '@kraken/core/swarm';
+
+const KiB = 1024;
+const ALL_CHECKERS = Object.keys(CHECKERS);
+
+/** A small, quick run that exercises everything. */
+const SMALL: Partial<SimOptions> = {
+  agents: 30,
+  origins: 2,
+  blobBytes: 20 * 64 * KiB,
+  pieceBytes: 64 * KiB,
+  checkIntervalMs: 10,
+};
+
+type Change = (event: SwarmEvent, effects: SwarmEffect[], now: number) => SwarmEffect[];
+
+/** The shipping machine with other settings than the simulation knows of, or with other events or effects. */
+function broken(how: {
+  readonly config?: Partial<SwarmConfig>;
+  /** Which events the machine is told; made anew for each machine. */
+  readonly hears?: (event: SwarmEvent) => SwarmEvent | undefined;
+  /** What becomes of its effects; made anew for each machine. */
+  readonly change?: (config: SwarmConfig) => Change;
+}): MachineFactory {
+  return (given, random) => {
+    const machine = new SwarmMachine({ ...given, ...how.config }, random);
+    const change = how.change?.(given);
+    return {
+      step: (now, event) => {
+        const heard = how.hears === undefined ? event : how.hears(event);
+        const effects = heard === undefined ? [] : machine.step(now, heard);
+        return change === undefined ? effects : change(event, effects, now);
+      },
+      nextWakeup: () => machine.nextWakeup(),
+      inspect: () => machine.inspect(),
+    };
+  };
+}
+
+/** Replace single effects. */
+const each =
+  (replace: (effect: SwarmEffect) => readonly SwarmEffect[]): (() => Change) =>
+  () =>
+  (_event, effects) =>
+    effects.flatMap(replace);
+
+interface Mutation {
+  readonly checker: string;
+  /** What the broken machine does. */
+  readonly says: string;
+  readonly machine: MachineFactory;
+  readonly options?: Partial<SimOptions>;
+  /** Words of the objection. */
+  readonly objection: RegExp;
+}
+
+/** At least one mutation a checker. Each must be seen by its checker, and by no other. */
+const MUTATIONS: readonly Mutation[] = [
+  {
+    checker: 'banned-dials',
+    says: 'dials a peer again that has just failed',
+    machine: broken({ config: { blacklistDisabled: true } }),
+    options: { faults: 6, faultKinds: ['crash'], faultMs: 20_000, retryMs: 1000, agentUpBytesPerSecond: 200e3 },
+    objection: /dials peer \w+, which is left alone/,
+  },
+  {
+    checker: 'banned-dials',
+    says: 'overlooks bad pieces',
+    machine: broken({
+      hears: (event) =>
+        event.type === 'piece-stored' && event.verdict === 'bad-sum' ? { ...event, verdict: 'aborted' } : event,
+    }),
+    options: { faults: 10, faultKinds: ['corrupt'], faultMs: 1000, retryMs: 1000, agentUpBytesPerSecond: 2e6 },
+    objection: /keeps connection \d+, which sent a bad piece/,
+  },
+  {
+    checker: 'capacity',
+    says: 'dials more than its share of the slots',
+    machine: broken({ config: { dialsPerTorrentMax: 9, firstDialsMax: 9 } }),
+    objection: /own dials of one torrent/,
+  },
+  {
+    checker: 'committed-whole',
+    says: 'commits before the pieces are there',
+    machine: broken({
+      change: () => (event, effects) =>
+        event.type === 'blob-opened' && !event.committed
+          ? [...effects, { type: 'commit-blob', digest: event.digest }]
+          : effects,
+    }),
+    options: { agents: 1 },
+    objection: /commit of a blob that lacks pieces/,
+  },
+  {
+    checker: 'committed-whole',
+    says: 'deletes what it has committed',
+    machine: broken({
+      change: () => (event, effects) =>
+        event.type === 'blob-committed' ? [...effects, { type: 'delete-blob', digest: event.digest }] : effects,
+    }),
+    options: { agents: 1 },
+    objection: /deletes a committed blob/,
+  },
+  {
+    checker: 'effects-completed-once',
+    says: 'sends over connections that it has closed',
+    machine: broken({
+      change: each((effect) =>
+        effect.type === 'close'
+          ? [effect, { type: 'send', conn: effect.conn, message: { type: 'complete' } }]
+          : [effect],
+      ),
+    }),
+    objection: /send on connection \d+ after its close/,
+  },
+  {
+    checker: 'effects-completed-once',
+    says: 'goes on after its shutdown',
+    machine: broken({
+      change: () => {
+        let opened: Digest | undefined;
+        return (event, effects) => {
+          if (event.type === 'blob-opened') opened = event.digest;
+          return event.type === 'shutdown-requested' && opened !== undefined
+            ? [...effects, { type: 'fetch-metainfo', namespace: '', digest: opened }]
+            : effects;
+        };
+      },
+    }),
+    objection: /fetch-metainfo after shutdown/,
+  },
+  {
+    checker: 'no-duplicates',
+    says: 'takes the whole blob for the end game',
+    machine: broken({ config: { endgameThreshold: 1000 } }),
+    objection: /asked 2 peers for piece \d+, 1 may be asked/,
+  },
+  {
+    checker: 'no-idling',
+    says: 'uses half of its pipeline',
+    machine: broken({ config: { pipelineLimit: 2 } }),
+    options: { agentSwarm: { pipelineLimit: 4 } },
+    objection: /has the open piece \d+ and is asked for [12] pieces/,
+  },
+  {
+    checker: 'no-idling',
+    says: 'spares origins for too long',
+    machine: broken({ config: { originIdleMs: 1e6 } }),
+    options: { agents: 3, agentUpBytesPerSecond: 20e3, agentSwarm: { originIdleMs: 200 } },
+    objection: /origin \d+ idles/,
+  },
+  {
+    checker: 'pulls-answered-once',
+    says: 'answers twice',
+    machine: broken({ change: each((effect) => (effect.type === 'pull-finished' ? [effect, effect] : [effect])) }),
+    objection: /pull-finished for pull \d+, which is not open/,
+  },
+  {
+    checker: 'queue-limits',
+    says: 'asks for more ahead than it may',
+    machine: broken({ config: { pipelineLimit: 9 } }),
+    options: { agentSwarm: { pipelineLimit: 2 } },
+    objection: /3 requests at connection/,
+  },
+  {
+    checker: 'rarity',
+    says: 'does not hear of every second piece',
+    machine: broken({
+      hears: (event) =>
+        event.type === 'message-received' && event.message.type === 'announce-piece' && event.message.piece % 2 === 0
+          ? undefined
+          : event,
+    }),
+    objection: /believes false of piece \d+, was told true/,
+  },
+  {
+    checker: 'requests-in-bitfield',
+    says: 'asks the wrong peer',
+    machine: broken({
+      change: () => {
+        let incoming: number | undefined;
+        return (event, effects) => {
+          if (event.type === 'handshake-received') incoming = event.conn;
+          if (event.type === 'connection-closed' && event.conn === incoming) incoming = undefined;
+          return effects.map((effect) =>
+            effect.type === 'send' && effect.message.type === 'piece-request' && effect.conn === 2
+              ? { ...effect, conn: incoming ?? effect.conn }
+              : effect,
+          );
+        };
+      },
+    }),
+    objection: /asked connection \d+ for piece \d+, which it has not announced/,
+  },
+  {
+    checker: 'time-moves-on',
+    says: 'wants to be woken at a time that has passed',
+    machine: (config, random) => {
+      const machine = new SwarmMachine(config, random);
+      return { step: (now, event) => machine.step(now, event), nextWakeup: () => 50, inspect: () => machine.inspect() };
+    },
+    objection: /woken 1000 times at one instant/,
+  },
+];
+
+function objectionOf(mutation: Mutation, checkers: readonly string[]): CheckFailed | undefined {
+  try {
+    new Simulation({ ...SMALL, ...mutation.options, checkers }, mutation.machine).run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof CheckFailed) return error;
+    throw error;
+  }
+}
+
+test('each checker has a mutation', (t) => {
+  t.deepEqual([...new Set(MUTATIONS.map(({ checker }) => checker))], ALL_CHECKERS.sort());
+});
+
+for (const mutation of MUTATIONS) {
+  const { checker, says, objection } = mutation;
+  test(`checker ${checker} alone sees a machine that ${says}`, (t) => {
+    const seen = objectionOf(mutation, ALL_CHECKERS);
+    t.is(seen?.checker, checker);
+    t.regex(seen?.says ?? '', objection);
+    const others = ALL_CHECKERS.filter((name) => name !== checker);
+    // Time that stands still is always seen: the run would not end.
+    if (checker !== 'time-moves-on') t.is(objectionOf(mutation, others)?.message, undefined);
+  });
+}
+
+test('no checker objects to the machine as it ships', (t) => {
+  const options = { ...SMALL, checkers: ALL_CHECKERS };
+  t.is(new Simulation(options).run().unfinished, 0);
+  for (const { options: its } of MUTATIONS) t.is(new Simulation({ ...options, ...its }).run().unfinished, 0);
+});
