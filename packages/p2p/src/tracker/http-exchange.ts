@@ -24,10 +24,41 @@ export interface ExchangeResponse {
   readonly text: string;
 }
 
+/** A request as it goes out. */
+export type SentRequest = Pick<ExchangeRequest, 'origin' | 'method' | 'path' | 'body'>;
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** Leaving the loop over it drops the rest. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** What carries requests. */
+export interface HttpSender {
+  /** @throws what went wrong before the response head came, also when `signal` is aborted */
+  send(request: SentRequest, signal: AbortSignal, timeoutMs: number): Promise<HttpAnswer>;
+}
+
+/** Through a dispatcher of undici's. */
+export class DispatcherRequests implements HttpSender {
+  readonly #dispatcher: Dispatcher;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+  }
+
+  async send(request: SentRequest, signal: AbortSignal, timeoutMs: number): Promise<HttpAnswer> {
+    const { body = null } = request;
+    const limits = { headersTimeout: timeoutMs, bodyTimeout: timeoutMs };
+    const { statusCode, body: answer } = await this.#dispatcher.request({ ...request, body, signal, ...limits });
+    return { status: statusCode, body: answer };
+  }
+}
+
 /**
  * @throws KrakenError `network-error` (no response, or none in time), `body-too-large`, `cancelled`
  */
-export async function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Promise<ExchangeResponse> {
+export async function exchange(sender: HttpSender, request: ExchangeRequest): Promise<ExchangeResponse> {
   const { origin, method, path, body, timeoutMs, maxBytes, signal } = request;
   if (isAborted(signal)) throw cancelled(signal);
   const controller = new AbortController();
@@ -35,16 +66,9 @@ export async function exchange(dispatcher: Dispatcher, request: ExchangeRequest)
   const timer = setTimeout(abort, timeoutMs);
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    const response = await dispatcher.request({
-      origin,
-      method,
-      path,
-      body: body ?? null,
-      signal: controller.signal,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-    });
-    return { status: response.statusCode, text: await readBody(response.body, maxBytes) };
+    const sent = { origin, method, path, ...(body === undefined ? {} : { body }) };
+    const response = await sender.send(sent, controller.signal, timeoutMs);
+    return { status: response.status, text: await readBody(response.body, maxBytes) };
   } catch (error) {
     if (error instanceof KrakenError) throw error;
     if (isAborted(signal)) throw cancelled(signal);
@@ -56,11 +80,11 @@ export async function exchange(dispatcher: Dispatcher, request: ExchangeRequest)
   }
 }
 
-async function readBody(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = [];
+async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
   let size = 0;
   // Leaving the loop destroys the body, and the connection with it.
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of body) {
     size += chunk.length;
     if (size > maxBytes) throw new KrakenError('body-too-large', `expected a response of at most ${maxBytes} bytes`);
     chunks.push(chunk);
