@@ -13,6 +13,8 @@ export interface ProcessClusterOptions {
   readonly pieceLength?: string;
   /** Added to the files of a role, as YAML text. */
   readonly extra?: Partial<Record<'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index', string>>;
+  /** Added to what one process is given, by its name: YAML (a key that is there already is replaced) and flags. */
+  readonly own?: Readonly<Record<string, { readonly yaml?: string; readonly flags?: readonly string[] }>>;
   /** YAML of `backends:` for origins; default the file backend. */
   readonly originBackends?: string;
 }
@@ -63,13 +65,18 @@ export class ProcessCluster {
 
   /** Start (again) one process and wait until it is healthy. */
   async startRole(name: string): Promise<StartedProcess> {
-    const args = this.#arguments.get(name) ?? this.#prepare(name);
+    const args = this.#arguments.get(name) ?? [...this.#prepare(name), ...(this.#options.own?.[name]?.flags ?? [])];
     this.#arguments.set(name, args);
     const started = startServer(name, args, this.path(name));
     this.processes.set(name, started);
     const healthPort = name.startsWith('agent') ? `${name} api` : name;
     await untilHealthy(started, `http://${this.at(healthPort)}/health`);
     return started;
+  }
+
+  /** Stop one process in order. */
+  async halt(name: string): Promise<void> {
+    await stopProcess(this.process(name));
   }
 
   async stop(): Promise<void> {
@@ -81,7 +88,10 @@ export class ProcessCluster {
     const role = name.replace(/-\d+$/, '') as 'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index';
     mkdirSync(this.path(name), { recursive: true });
     const file = this.path(name, `${role}.yaml`);
-    writeFileSync(file, `${this.#yaml(role, name)}\n${this.#options.extra?.[role] ?? ''}\n`);
+    writeFileSync(
+      file,
+      `${this.#yaml(role, name)}\n${this.#options.extra?.[role] ?? ''}\n${this.#options.own?.[name]?.yaml ?? ''}\n`,
+    );
     const config = ['--config', file];
     switch (role) {
       case 'origin':
