@@ -1,24 +1,22 @@
-/**
- * Fetch one blob from a running Kraken cluster and write it to standard output.
- *
- *   node fetch-blob.mjs http://tracker:15003 sha256:… ./blobs [namespace] > blob
- */
-import { once } from 'node:events';
-import { fetchBlob } from '@kraken/p2p';
+/** A blob in five lines: its bytes, verified, in order, while they arrive. */
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fetchBlob, seedFile } from '@kraken/p2p';
 
-const [tracker, digest, dir, namespace] = process.argv.slice(2);
-if (dir === undefined) {
-  console.error('usage: node fetch-blob.mjs <tracker url> <digest> <directory> [namespace] > blob');
-  process.exit(2);
-}
+// Somebody has a file.
+const dir = await mkdtemp(join(tmpdir(), 'kraken-'));
+await writeFile(join(dir, 'file'), Buffer.alloc(5_000_000, 'kraken '));
+const { tracker, metainfo, ...seed } = await seedFile({ path: join(dir, 'file'), dir: join(dir, 'seed') });
 
-const blob = await fetchBlob({ tracker, digest, dir, deadlineMs: 60_000, ...(namespace && { namespace }) });
-try {
-  for await (const chunk of blob.stream) {
-    // A chunk is valid until the next one is asked for: wait until it is written.
-    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain');
-  }
-  console.error(`${blob.length} bytes, all verified`);
-} finally {
-  await blob.close();
-}
+// The five lines.
+const hash = createHash('sha256');
+const blob = await fetchBlob({ tracker, digest: metainfo.digest, dir: join(dir, 'fetch') });
+console.log(`${blob.length} bytes are on their way`);
+for await (const chunk of blob.stream) hash.update(chunk); // a chunk is valid until the next one
+await blob.close();
+
+console.log(`sha256:${hash.digest('hex')}` === metainfo.digest ? 'the content is right' : 'the content is WRONG');
+await seed.close();
+await rm(dir, { recursive: true });

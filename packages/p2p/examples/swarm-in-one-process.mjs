@@ -1,90 +1,49 @@
-/**
- * A whole swarm in one process: an origin that has a blob, a tracker over HTTP, three agents that pull it at the same time
- * and trade pieces. Shows what plugs into what.
- *
- *   node swarm-in-one-process.mjs
- */
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
+/** A whole swarm in one process: one that has a file, three agents that pull it at the same time and trade pieces. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseDigest, serializeMetaInfo } from '@kraken/core/content';
-import { createPassiveRing, createPeerNode, createTrackerClient, createTrackerHandler, DiskStore } from '@kraken/p2p';
+import { createPassiveRing, createPeerNode, createTrackerClient, DiskStore, seedFile } from '@kraken/p2p';
 
 const MIB = 2 ** 20;
-const root = await mkdtemp(join(tmpdir(), 'kraken-swarm-'));
-const openStore = (name) =>
-  DiskStore.open({
-    cacheDir: join(root, name, 'cache'),
-    downloadDir: join(root, name, 'download'),
-    uploadDir: join(root, name, 'upload'),
-  });
+const dir = await mkdtemp(join(tmpdir(), 'kraken-'));
+await writeFile(join(dir, 'file'), randomBytes(32 * MIB));
+const { tracker, metainfo, ...seed } = await seedFile({
+  path: join(dir, 'file'),
+  dir: join(dir, 'seed'),
+  pieceLengthBytes: MIB,
+  // So that the agents have a reason to ask each other.
+  bandwidth: { egressBytesPerSec: 32 * MIB },
+});
+const { digest } = metainfo;
 
-// An origin: a store with a committed blob, and a node without a tracker that seeds whatever its store has.
-const content = randomBytes(32 * MIB);
-const digest = parseDigest(`sha256:${createHash('sha256').update(content).digest('hex')}`);
-const originStore = await openStore('origin');
-const upload = await originStore.uploads.create();
-await originStore.uploads.write(
-  upload,
-  0,
-  (async function* () {
-    yield content;
-  })(),
-  content.length,
-);
-await originStore.uploads.commit(upload, digest);
-const metainfo = await originStore.generateMetaInfo(digest, MIB);
-const listen = { host: '127.0.0.1', port: 0 };
-const origin = await createPeerNode({ store: originStore, peer: { ip: '127.0.0.1', origin: true }, listen });
-
-// A tracker: it asks origins for metainfo and hands peers to peers.
-const { peerId, ip, port } = origin.context;
-const server = createServer(
-  createTrackerHandler({
-    origins: {
-      originPeers: async () => [{ peerId, ip, port, origin: true, complete: true }],
-      metaInfoResponse: async (_namespace, asked) =>
-        asked === digest ? { status: 200, body: serializeMetaInfo(metainfo) } : { status: 404, body: '' },
-      checkReady: async () => undefined,
-    },
-  }),
-);
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const hosts = [`127.0.0.1:${server.address().port}`];
-
-// Three agents.
 const agents = await Promise.all(
   ['a', 'b', 'c'].map(async (name) => {
-    const store = await openStore(name);
-    const tracker = createTrackerClient({ ring: createPassiveRing({ hosts: () => hosts }) });
-    const node = await createPeerNode({ store, tracker, peer: { ip: '127.0.0.1' }, listen });
-    return { name, store, tracker, node };
-  }),
-);
-await Promise.all(
-  agents.map(async ({ name, node }) => {
-    const blob = await node.open(digest, { namespace: 'example' });
-    const hash = createHash('sha256');
-    for await (const chunk of blob.stream()) hash.update(chunk);
-    await blob.finished;
-    const sources = [...node.statsOf(digest).fromPeers.values()];
-    const mib = (traffic) => traffic.reduce((sum, { bytes }) => sum + bytes, 0) / MIB;
-    console.log(
-      `agent ${name}: ${hash.digest('hex') === digest.slice(7) ? 'right' : 'WRONG'} content,`,
-      `${mib(sources.filter((source) => source.origin))} MiB from the origin,`,
-      `${mib(sources.filter((source) => !source.origin))} MiB from other agents`,
-    );
+    const store = await DiskStore.open({
+      cacheDir: join(dir, name, 'cache'),
+      downloadDir: join(dir, name, 'download'),
+    });
+    const client = createTrackerClient({ ring: createPassiveRing({ hosts: () => [new URL(tracker).host] }) });
+    const node = await createPeerNode({ store, tracker: client, peer: { ip: '127.0.0.1' } });
+    return { name, store, client, node };
   }),
 );
 
-for (const { node, store, tracker } of agents) {
+await Promise.all(
+  agents.map(async ({ name, node }) => {
+    await node.download(digest);
+    const sources = [...node.statsOf(digest).fromPeers.values()];
+    const mib = (from) => from.reduce((sum, { bytes }) => sum + bytes, 0) / MIB;
+    const origin = mib(sources.filter((source) => source.origin));
+    const others = mib(sources.filter((source) => !source.origin));
+    console.log(`agent ${name}: ${origin} MiB from the origin, ${others} MiB from other agents`);
+  }),
+);
+
+for (const { node, store, client } of agents) {
   await node.close();
   await store.close();
-  await tracker.close();
+  await client.close();
 }
-await origin.close();
-await originStore.close();
-server.close();
-await rm(root, { recursive: true });
+await seed.close();
+await rm(dir, { recursive: true });

@@ -4,41 +4,38 @@
  */
 import { join } from 'node:path';
 import { parseDigest, type MetaInfo } from '@kraken/core/content';
-import type { ByteRange, CancelSignal, HostRing, TrackerClient } from '@kraken/core/ports';
+import type { HostRing, TrackerClient } from '@kraken/core/ports';
 import { createPeerNode } from '../host/create-peer-node.js';
-import type { Bandwidth } from '../host/bandwidth.js';
+import type { PeerNodeOptions, PullOptions } from '../host/peer-node-options.js';
 import { DiskStore } from '../store/index.js';
 import { createPassiveRing, createTrackerClient } from '../tracker/index.js';
 
-export interface FetchBlobOptions {
+/** What to fetch, from where, and how far to go. */
+export interface FetchBlobOptions
+  extends PullOptions, Pick<PeerNodeOptions, 'bandwidth' | 'logger' | 'metrics' | 'pieceChoices' | 'swarm' | 'tls'> {
   /** Where to ask for peers: `http://host:port`, several of them, or a client of your own. */
   readonly tracker: string | readonly string[] | TrackerClient;
   /** `sha256:<64 hex>`. */
   readonly digest: string;
-  /** Repository that the blob belongs to: decides which storage backend has it. Default `default`. */
-  readonly namespace?: string;
   /** Where the blob is kept; created when missing. A second fetch finds what the first one left. */
   readonly dir: string;
   /** Address under which other peers reach this process. Default 127.0.0.1: a peer that only takes. */
   readonly ip?: string;
   /** Default: any free port. */
   readonly port?: number;
-  /** Bytes to fetch, end exclusive; absent = all. */
-  readonly range?: ByteRange;
-  readonly bandwidth?: Bandwidth;
-  readonly deadlineMs?: number;
-  readonly signal?: CancelSignal;
 }
 
+/** A blob on its way. */
 export interface FetchedBlob {
   /** Bytes of the whole blob. */
   readonly length: number;
+  /** Digest, length and piece sums. */
   readonly metainfo: MetaInfo;
   /** Verified bytes in order, as they arrive. A chunk is valid until the next one is asked for. */
   readonly stream: AsyncIterable<Uint8Array>;
-  /** Resolves when the blob is complete on disk. */
+  /** Resolves when the blob is complete on disk, or the range is. Rejects with the KrakenError that `stream` throws. */
   readonly finished: Promise<void>;
-  /** Leave the swarm. Owed in every case. */
+  /** Leave the swarm. Owed in every case; safe to call twice. */
   close(): Promise<void>;
 }
 
@@ -65,20 +62,10 @@ export async function fetchBlob(options: FetchBlobOptions): Promise<FetchedBlob>
       downloadDir: join(options.dir, 'download'),
     });
     ends.push(() => store.close());
-    const node = await createPeerNode({
-      store,
-      tracker,
-      peer: { ip: options.ip ?? '127.0.0.1', port: options.port ?? 0 },
-      ...(options.bandwidth === undefined ? {} : { bandwidth: options.bandwidth }),
-    });
+    const { ip = '127.0.0.1', port = 0 } = options;
+    const node = await createPeerNode({ ...options, store, tracker, peer: { ip, port } });
     ends.push(() => node.close());
-    const { namespace, range, deadlineMs, signal } = options;
-    const blob = await node.open(digest, {
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(range === undefined ? {} : { range }),
-      ...(deadlineMs === undefined ? {} : { deadlineMs }),
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const blob = await node.open(digest, options);
     return { length: blob.length, metainfo: blob.metainfo, stream: blob.stream(), finished: blob.finished, close };
   } catch (error) {
     await close();

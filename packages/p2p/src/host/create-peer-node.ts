@@ -1,6 +1,7 @@
 /** Puts a node together: listener, machine, host. Owns the defaults of what is not a setting of the swarm. */
 import { createHash, randomInt } from 'node:crypto';
 import { parsePeerId, type PeerContext, type PeerId } from '@kraken/core/content';
+import { PIECE_CHOICES } from '@kraken/core/policy';
 import { silentLogger, silentMetrics } from '@kraken/core/ports';
 import { Random } from '@kraken/core/random';
 import { DEFAULT_SWARM_CONFIG, SwarmMachine, type SwarmConfig } from '@kraken/core/swarm';
@@ -60,7 +61,8 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
     const role = context.origin ? 'origin' : 'agent';
     const swarm: SwarmConfig = { ...config, role, peerId: context.peerId };
     const stats = new SwarmStats(logger, options.metrics ?? silentMetrics);
-    const machine = new SwarmMachine(swarm, new Random(options.seed ?? randomInt(2 ** 32)));
+    const pieceChoices = { ...PIECE_CHOICES, ...options.pieceChoices };
+    const machine = new SwarmMachine(swarm, new Random(options.seed ?? randomInt(2 ** 32)), pieceChoices);
     const host = new SwarmHost({
       machine,
       store: options.store,

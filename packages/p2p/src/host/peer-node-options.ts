@@ -1,5 +1,6 @@
 /** What a node is made from and what it reports: the shapes of the public API. */
 import type { Digest, PeerId } from '@kraken/core/content';
+import type { PieceChoices } from '@kraken/core/policy';
 import type { Logger, Metrics, OpenOptions, TrackerClient } from '@kraken/core/ports';
 import type { SwarmConfig } from '@kraken/core/swarm';
 import type { PieceStore } from '../store/piece-store.js';
@@ -38,7 +39,13 @@ export interface PeerNodeOptions {
   };
   /** Default: the peer port on all interfaces, as Kraken does. */
   readonly listen?: { readonly host?: string; readonly port?: number };
+  /** Settings of the swarm that differ from the defaults. */
   readonly swarm?: SwarmSettings;
+  /**
+   * Piece choices of your own, by name; `swarm.pieceChoice` names the one in force. Called for each request, on the event
+   * loop: it must be quick and must not throw.
+   */
+  readonly pieceChoices?: PieceChoices;
   readonly bandwidth?: Bandwidth;
   /** Transport security of the peer port and of dials. Absent: plain TCP, as in Kraken. */
   readonly tls?: PeerTlsOptions | undefined;
@@ -58,11 +65,26 @@ export interface PeerNodeOptions {
   readonly metrics?: Metrics;
 }
 
+/** How far a pull is. Counts what is verified and on the disk, whoever asked for it, so it may start above zero. */
+export interface PullProgress {
+  /** Of the whole blob, also when a range is pulled. */
+  readonly verifiedBytes: number;
+  /** Length of the blob. */
+  readonly totalBytes: number;
+  /** Pieces behind `verifiedBytes`. */
+  readonly verifiedPieces: number;
+  /** Pieces of the blob. */
+  readonly totalPieces: number;
+  /** Peers that the blob is exchanged with at this moment. */
+  readonly peers: number;
+}
+
+/** One pull. */
 export interface PullOptions extends OpenOptions {
   /** Repository that the blob belongs to: decides which storage backend has it. Default {@link DEFAULT_NAMESPACE}. */
   readonly namespace?: string;
-  /** Called when pieces have been stored. */
-  readonly onProgress?: (progress: { readonly verifiedBytes: number; readonly totalBytes: number }) => void;
+  /** Called when the blob is open, then after each piece that was verified and stored. Must not throw. */
+  readonly onProgress?: (progress: PullProgress) => void;
 }
 
 /** Totals of a node. */

@@ -124,7 +124,10 @@ export class PeerNode {
     this.#check(options.signal);
     const local = await this.#localFile(digest);
     try {
-      if (local?.file.committed === true) return;
+      if (local?.file.committed === true) {
+        this.#report(local.file, options);
+        return;
+      }
       const pull = this.#pull(digest, options, false, options.range);
       const stop = this.#reportProgress(digest, options);
       try {
@@ -277,6 +280,7 @@ export class PeerNode {
 
   #openLocal(local: HeldFile, options: PullOptions): SwarmBlob {
     const { metainfo } = local.file;
+    this.#report(local.file, options);
     local.done();
     const feed: BlobFeed = {
       file: async () => {
@@ -315,13 +319,25 @@ export class PeerNode {
   }
 
   /** @returns how to stop reporting */
-  #reportProgress(digest: Digest, { onProgress }: PullOptions): () => void {
-    if (onProgress === undefined) return () => undefined;
+  #reportProgress(digest: Digest, options: PullOptions): () => void {
+    if (options.onProgress === undefined) return () => undefined;
     const { host } = this.#parts;
-    return host.onProgress(digest, () => {
+    const report = (): void => {
       const held = host.torrents.get(digest);
-      if (held !== undefined)
-        onProgress({ verifiedBytes: verifiedBytes(held.file), totalBytes: held.file.metainfo.length });
+      if (held !== undefined) this.#report(held.file, options);
+    };
+    report();
+    return host.onProgress(digest, report);
+  }
+
+  #report(file: TorrentFile, { onProgress }: PullOptions): void {
+    const { have, metainfo } = file;
+    onProgress?.({
+      verifiedBytes: verifiedBytes(file),
+      totalBytes: metainfo.length,
+      verifiedPieces: have.count,
+      totalPieces: have.length,
+      peers: this.status(metainfo.digest)?.connections ?? 0,
     });
   }
 }

@@ -340,8 +340,9 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   #receivePiece({ conn, digest, piece, length }: EffectOf<'receive-piece'>): void {
     const peer = this.#links.get(conn)?.peer;
     const settled = (verdict: PieceVerdict): void => {
-      this.post({ type: 'piece-stored', conn, digest, piece, verdict });
+      // Before the machine may end the pull, and with it the reports.
       if (verdict === 'ok') for (const listener of this.#progress.get(digest) ?? []) listener();
+      this.post({ type: 'piece-stored', conn, digest, piece, verdict });
     };
     const held = this.torrents.get(digest);
     const sum = held?.file.metainfo.pieceSums[piece];
