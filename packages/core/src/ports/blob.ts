@@ -60,8 +60,10 @@ export interface BlobStore {
   metaInfo(digest: Digest): Promise<MetaInfo | undefined>;
   /** Atomic replace. */
   setMetaInfo(metainfo: MetaInfo): Promise<void>;
-  /** Piece sums of a committed blob, computed off the event loop, stored as the sidecar and returned. */
+  /** Piece sums of a committed blob, and the root of its piece layer, computed off the event loop, stored as sidecars and returned. */
   generateMetaInfo(digest: Digest, pieceLength: number): Promise<MetaInfo>;
+  /** The piece layer under the root of the metainfo, checked against it; `undefined` when there is no root, or no sound layer. */
+  pieceLayer?(digest: Digest): Promise<Uint8Array | undefined>;
   readonly uploads: UploadStore;
 }
 

@@ -1,5 +1,5 @@
 /** How roles reach each other. Implemented by registry-http's typed clients and p2p's tracker client; faked in tests. */
-import type { Digest, InfoHash, MetaInfo, PeerInfo } from '../content/index.js';
+import type { Digest, InfoHash, MetaInfo, PeerInfo, PiecesRoot } from '../content/index.js';
 import type { CancelSignal } from './cancel.js';
 
 /** A set of hosts that serve shards of digests, with passive health (Kraken: passive hash ring). */
@@ -30,7 +30,26 @@ export interface TrackerClient {
   /** @throws KrakenError `tracker-unavailable` */
   announce(request: AnnounceRequest, signal?: CancelSignal): Promise<AnnounceAnswer>;
   /** Polls while the origin is still fetching. @throws KrakenError `blob-unknown`, `storage-unavailable`, `tracker-unavailable` */
-  metaInfo(namespace: string, digest: Digest, signal?: CancelSignal): Promise<MetaInfo>;
+  /**
+   * With `rejected`, metainfo with one of these roots is not taken: the blob turned out not to fit it.
+   * @throws KrakenError `root-mismatch` when nobody has any other
+   */
+  metaInfo(
+    namespace: string,
+    digest: Digest,
+    signal?: CancelSignal,
+    rejected?: readonly PiecesRoot[],
+  ): Promise<MetaInfo>;
+  /**
+   * The piece layer under the root of `metainfo`. Another tracker is asked when `check` throws.
+   * @throws KrakenError `tracker-unavailable`, or what `check` threw last
+   */
+  pieceLayer?(
+    namespace: string,
+    metainfo: MetaInfo,
+    check: (layer: Uint8Array) => Promise<void>,
+    signal?: CancelSignal,
+  ): Promise<void>;
   /** @throws KrakenError `not-ready` */
   checkReady(signal?: CancelSignal): Promise<void>;
 }
@@ -39,8 +58,24 @@ export interface TrackerClient {
 export interface OriginDirectory {
   /** Origins that seed `digest`, in ring order, as complete peers. @throws KrakenError `origin-unavailable` */
   originPeers(digest: Digest, signal?: CancelSignal): Promise<readonly PeerInfo[]>;
-  /** The metainfo response of an origin, passed on as it is: 200 body, or another status (202, 404, 5xx) with its text. @throws KrakenError `origin-unavailable` when none answers */
-  metaInfoResponse(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ status: number; body: string }>;
+  /**
+   * The metainfo response of an origin, passed on as it is: 200 body, or another status (202, 404, 5xx) with its text. An
+   * answer that names the root `rejected` is passed on only when no origin gives another one.
+   * @throws KrakenError `origin-unavailable` when none answers
+   */
+  metaInfoResponse(
+    namespace: string,
+    digest: Digest,
+    signal?: CancelSignal,
+    rejected?: PiecesRoot,
+  ): Promise<{ status: number; body: string }>;
+  /** The piece layer under `root` as an origin has it, unchecked; `undefined` when none has it. @throws KrakenError `origin-unavailable` */
+  pieceLayer?(
+    namespace: string,
+    digest: Digest,
+    root: PiecesRoot,
+    signal?: CancelSignal,
+  ): Promise<Uint8Array | undefined>;
   /** @throws KrakenError `not-ready` */
   checkReady(signal?: CancelSignal): Promise<void>;
 }

@@ -10,7 +10,10 @@ export interface LocalOrigin {
   /** The node that seeds; `PeerNode` fits. */
   readonly node: { readonly context: PeerContext };
   /** Its store; `DiskStore` fits. */
-  readonly store: { metaInfo(digest: Digest): Promise<MetaInfo | undefined> };
+  readonly store: {
+    metaInfo(digest: Digest): Promise<MetaInfo | undefined>;
+    pieceLayer?(digest: Digest): Promise<Uint8Array | undefined>;
+  };
 }
 
 /**
@@ -37,6 +40,12 @@ export function createLocalOrigins(origins: readonly LocalOrigin[]): OriginDirec
     metaInfoResponse: async (_namespace, digest) => {
       const [first] = await having(digest);
       return first === undefined ? { status: 404, body: '' } : { status: 200, body: serializeMetaInfo(first.metainfo) };
+    },
+    pieceLayer: async (_namespace, digest, root) => {
+      for (const { store } of origins) {
+        if ((await store.metaInfo(digest))?.piecesRoot === root) return store.pieceLayer?.(digest);
+      }
+      return undefined;
     },
     checkReady: () => Promise.resolve(),
   };

@@ -1,5 +1,5 @@
 /**
- * One HTTP request of a tracker client: a short body out, a bounded text back, within a time limit. Source: spec
+ * One HTTP request of a tracker client: a short body out, a bounded one back, within a time limit. Source: spec
  * tracker-agent-ring.md §9.1. Never retries, never follows redirects, takes any status.
  */
 import { KrakenError } from '@kraken/core/errors';
@@ -21,7 +21,20 @@ export interface ExchangeRequest {
 
 export interface ExchangeResponse {
   readonly status: number;
+  readonly body: Buffer;
+  /** The body as UTF-8. */
   readonly text: string;
+}
+
+class WholeResponse implements ExchangeResponse {
+  constructor(
+    readonly status: number,
+    readonly body: Buffer,
+  ) {}
+
+  get text(): string {
+    return this.body.toString('utf8');
+  }
 }
 
 /** A request as it goes out. */
@@ -68,7 +81,7 @@ export async function exchange(sender: HttpSender, request: ExchangeRequest): Pr
   try {
     const sent = { origin, method, path, ...(body === undefined ? {} : { body }) };
     const response = await sender.send(sent, controller.signal, timeoutMs);
-    return { status: response.status, text: await readBody(response.body, maxBytes) };
+    return new WholeResponse(response.status, await readBody(response.body, maxBytes));
   } catch (error) {
     if (error instanceof KrakenError) throw error;
     if (isAborted(signal)) throw cancelled(signal);
@@ -80,7 +93,7 @@ export async function exchange(sender: HttpSender, request: ExchangeRequest): Pr
   }
 }
 
-async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Leaving the loop destroys the body, and the connection with it.
@@ -89,7 +102,7 @@ async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
     if (size > maxBytes) throw new KrakenError('body-too-large', `expected a response of at most ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, size).toString('utf8');
+  return Buffer.concat(chunks, size);
 }
 
 function isAborted(signal: CancelSignal | undefined): boolean {

@@ -37,13 +37,25 @@ export function readText(req: IncomingMessage, maxBytes: number): Promise<string
   });
 }
 
-/** A whole response. Text gets the content type that Go sniffs; an empty one gets none. */
+/** A whole response of text. It gets the content type that Go sniffs; an empty one gets none. */
 export function sendText(
   req: IncomingMessage,
   res: ServerResponse,
   status: number,
   text: string,
   headers: OutgoingHttpHeaders = {},
+): void {
+  const contentType = text === '' ? {} : { 'content-type': 'text/plain; charset=utf-8' };
+  sendBody(req, res, status, Buffer.from(text), { ...contentType, ...headers });
+}
+
+/** A whole response. */
+export function sendBody(
+  req: IncomingMessage,
+  res: ServerResponse,
+  status: number,
+  body: Uint8Array,
+  headers: OutgoingHttpHeaders,
 ): void {
   if (!req.complete) {
     res.once('finish', () => {
@@ -54,7 +66,6 @@ export function sendText(
       req.once('close', () => clearTimeout(timer));
     });
   }
-  const contentType = text === '' ? {} : { 'content-type': 'text/plain; charset=utf-8' };
-  res.writeHead(status, { ...contentType, ...headers, 'content-length': Buffer.byteLength(text) });
-  res.end(text);
+  res.writeHead(status, { ...headers, 'content-length': body.byteLength });
+  res.end(body);
 }

@@ -7,7 +7,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { digestFromHex, parseMetaInfo, type Digest, type MetaInfo } from '@kraken/core/content';
+import {
+  digestFromHex,
+  layerBytes,
+  parseMetaInfo,
+  type Digest,
+  type MetaInfo,
+  type PiecesRoot,
+} from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
 import { escapePathSegment } from '@kraken/core/http';
 import {
@@ -55,6 +62,14 @@ export const DEFAULT_TRACKER_BODY_LIMITS: TrackerBodyLimits = { announce: 4 * 2 
 const SHORT_BODY_BYTES_MAX = 64 * 1024;
 /** How much of an error text goes into messages. */
 const REASON_CHARS_MAX = 1000;
+/** What the last tracker said is worth more than that no tracker helped. */
+const PASSED_ON: ReadonlySet<string> = new Set([
+  'storage-unavailable',
+  'metainfo-invalid',
+  'layer-invalid',
+  'root-mismatch',
+  'disk-full',
+]);
 /** How trackers mark what an origin said. */
 const ORIGIN_SAID = 'origin: ';
 
@@ -134,10 +149,17 @@ class HttpTrackerClient implements ClosableTrackerClient {
     });
   }
 
-  async metaInfo(namespace: string, digest: Digest, signal?: CancelSignal): Promise<MetaInfo> {
+  async metaInfo(
+    namespace: string,
+    digest: Digest,
+    signal?: CancelSignal,
+    rejected: readonly PiecesRoot[] = [],
+  ): Promise<MetaInfo> {
+    const last = rejected.at(-1);
     const request = {
       method: 'GET' as const,
-      path: `/namespace/${escapePathSegment(namespace)}/blobs/${digest}/metainfo`,
+      // Ours: a tracker of ours asks another origin then; Go trackers take no notice.
+      path: blobPath(namespace, digest, 'metainfo') + (last === undefined ? '' : `?rejected_root=${last}`),
       timeoutMs: this.#timeouts.metaInfoMs,
       maxBytes: this.#limits.metaInfo,
       signal,
@@ -149,8 +171,34 @@ class HttpTrackerClient implements ClosableTrackerClient {
       if (response.status === 404) throw new KrakenError('blob-unknown', this.#statusText(attempt, response));
       if (response.status !== 200) throw this.#refusal(attempt, response);
       const metainfo = parseMetaInfo(response.text);
-      if (metainfo.digest === digest) return metainfo;
-      throw new KrakenError('metainfo-invalid', `metainfo of ${digest} from ${host} names ${metainfo.digest}`);
+      if (metainfo.digest !== digest) {
+        throw new KrakenError('metainfo-invalid', `metainfo of ${digest} from ${host} names ${metainfo.digest}`);
+      }
+      if (metainfo.piecesRoot === undefined || !rejected.includes(metainfo.piecesRoot)) return metainfo;
+      throw new KrakenError('root-mismatch', `${host} still names a root of ${digest} that the blob does not fit`);
+    });
+  }
+
+  async pieceLayer(
+    namespace: string,
+    metainfo: MetaInfo,
+    check: (layer: Uint8Array) => Promise<void>,
+    signal?: CancelSignal,
+  ): Promise<void> {
+    const { digest, length, pieceLength, piecesRoot = '' } = metainfo;
+    const request = {
+      method: 'GET' as const,
+      path: `${blobPath(namespace, digest, 'piecelayer')}?root=${piecesRoot}`,
+      timeoutMs: this.#timeouts.metaInfoMs,
+      maxBytes: Math.max(SHORT_BODY_BYTES_MAX, layerBytes(length, pieceLength)),
+      signal,
+    };
+    await this.#firstHost(digest, async (host) => {
+      const attempt = { host, request };
+      const response = await this.#send(attempt);
+      // Also from a tracker that has no such route.
+      if (response.status !== 200) throw new KrakenError('tracker-unavailable', this.#statusText(attempt, response));
+      await check(new Uint8Array(response.body));
     });
   }
 
@@ -194,7 +242,7 @@ class HttpTrackerClient implements ClosableTrackerClient {
         last = error;
       }
     }
-    if (last.code === 'storage-unavailable' || last.code === 'metainfo-invalid') throw last;
+    if (PASSED_ON.has(last.code)) throw last;
     throw new KrakenError('tracker-unavailable', last.message, { cause: last });
   }
 
@@ -263,4 +311,8 @@ async function pause(ms: number, signal: CancelSignal | undefined): Promise<void
   } finally {
     signal?.removeEventListener('abort', abort);
   }
+}
+
+function blobPath(namespace: string, digest: Digest, resource: string): string {
+  return `/namespace/${escapePathSegment(namespace)}/blobs/${digest}/${resource}`;
 }

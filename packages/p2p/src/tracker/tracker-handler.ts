@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { parseDigest, parseInfoHash, type InfoHash } from '@kraken/core/content';
+import { parseDigest, parseInfoHash, parsePiecesRoot, type InfoHash, type PiecesRoot } from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
 import { matchPath } from '@kraken/core/http';
 import type { PeerOrders } from '@kraken/core/policy';
@@ -21,7 +21,7 @@ import {
   type PeerStoreLimits,
 } from '@kraken/core/tracker';
 import { AnnounceService } from './announce-service.js';
-import { readText, sendText } from './http-text.js';
+import { readText, sendBody, sendText } from './http-text.js';
 import { DEFAULT_META_INFO_CACHE, MetaInfoService, type MetaInfoCacheOptions } from './metainfo-service.js';
 import type { PeerDirectory } from './peer-directory.js';
 
@@ -180,7 +180,7 @@ function createRoutes(
         const digest = digestParameter(parameters);
         let response;
         try {
-          response = await metaInfos.get(namespace, digest, signal);
+          response = await metaInfos.get(namespace, digest, signal, rejectedRoot(req));
         } catch (error) {
           if (signal.aborted || isKrakenError(error, 'queue-full')) throw error;
           // Not a 503: this tracker is well, it is the origins that are not.
@@ -190,6 +190,20 @@ function createRoutes(
         const { status, body } = response;
         if (status === 200) sendText(req, res, 200, body, { 'content-type': 'application/json' });
         else sendText(req, res, status, `origin: ${body}`);
+      },
+    },
+    {
+      // Ours: Kraken has no piece layers.
+      method: 'GET',
+      pattern: '/namespace/{namespace}/blobs/{digest}/piecelayer',
+      endpoint: 'namespace.blobs.piecelayer',
+      handle: async ({ req, res, parameters, signal }) => {
+        const namespace = required(parameters, 'namespace');
+        const digest = digestParameter(parameters);
+        const root = prefixed('parse root: ', () => parsePiecesRoot(queryOf(req).get('root') ?? ''));
+        const layer = await metaInfos.layer(namespace, digest, root, signal);
+        if (layer === undefined) sendText(req, res, 404, 'no origin has this piece layer\n');
+        else sendBody(req, res, 200, layer, { 'content-type': 'application/octet-stream' });
       },
     },
   ];
@@ -239,6 +253,24 @@ async function serve(
     if (error.code === 'internal') logger.error({ err: error, method, path }, 'request failed by a defect');
     else logger.info({ code: error.code, method, path, status, reason: error.message }, 'request refused');
     sendText(req, res, status, error.message);
+  }
+}
+
+function queryOf(req: IncomingMessage): URLSearchParams {
+  const url = req.url ?? '';
+  const at = url.indexOf('?');
+  return new URLSearchParams(at < 0 ? '' : url.slice(at + 1));
+}
+
+/** A root that the blob did not fit; what is no root is ignored. */
+function rejectedRoot(req: IncomingMessage): PiecesRoot | undefined {
+  const text = queryOf(req).get('rejected_root');
+  if (text === null) return undefined;
+  try {
+    return parsePiecesRoot(text);
+  } catch {
+    // A hint that says nothing.
+    return undefined;
   }
 }
 

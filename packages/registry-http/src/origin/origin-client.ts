@@ -5,12 +5,15 @@
  * that are streamed, not buffered. Timeouts bound silence, not the length of a transfer.
  */
 import {
+  HASH_BYTES,
+  LAYER_PIECES_MAX,
   parseGoJson,
   parseMetaInfo,
   peerContextFromJson,
   type Digest,
   type MetaInfo,
   type PeerContext,
+  type PiecesRoot,
 } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { escapePathSegment } from '@kraken/core/http';
@@ -193,6 +196,23 @@ export class OriginClient {
       const failure = upstreamFailure(error);
       if (failure === undefined) throw error;
       return { status: failure.status, body: failure.body };
+    }
+  }
+
+  /** The piece layer under `root`, unchecked; `undefined` when this origin has none. @throws KrakenError `upstream-failed`, `network-error`, `body-too-large` */
+  async pieceLayer(
+    namespace: string,
+    digest: Digest,
+    root: PiecesRoot,
+    signal?: CancelSignal,
+  ): Promise<Uint8Array | undefined> {
+    const path = `/internal${blobPath(namespace, digest)}/piecelayer?root=${root}`;
+    try {
+      const response = await this.#request(path, { headersTimeoutMs: TIMEOUT_MS.default, signal });
+      return await response.bytes(HASH_BYTES * LAYER_PIECES_MAX);
+    } catch (error) {
+      if (upstreamFailure(error)?.status === 404) return undefined;
+      throw error;
     }
   }
 

@@ -5,7 +5,7 @@
  * requests are the client's. Implements the ports of proxy and build-index (`OriginCluster`) and tracker
  * (`OriginDirectory`).
  */
-import type { Digest, PeerContext, PeerInfo } from '@kraken/core/content';
+import type { Digest, PeerContext, PeerInfo, PiecesRoot } from '@kraken/core/content';
 import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
 import {
   silentLogger,
@@ -152,6 +152,7 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     namespace: string,
     digest: Digest,
     signal?: CancelSignal,
+    rejected?: PiecesRoot,
   ): Promise<{ status: number; body: string }> {
     const owners = await this.#locations.owners(digest, signal);
     let best: { status: number; body: string } | undefined;
@@ -159,13 +160,36 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     for (const owner of owners) {
       try {
         const response = await this.#client(owner).metaInfoResponse(namespace, digest, signal);
-        if (response.status === 200 || response.status === 202) return response;
-        best = response;
+        const isRejected = rejected !== undefined && response.status === 200 && response.body.includes(rejected);
+        if (!isRejected && (response.status === 200 || response.status === 202)) return response;
+        if (best?.status !== 200) best = response;
       } catch (error) {
         last = this.#next(owner, digest, error);
       }
     }
     if (best !== undefined) return best;
+    throw this.#unavailable(digest, last);
+  }
+
+  async pieceLayer(
+    namespace: string,
+    digest: Digest,
+    root: PiecesRoot,
+    signal?: CancelSignal,
+  ): Promise<Uint8Array | undefined> {
+    const owners = await this.#locations.owners(digest, signal);
+    let answered = false;
+    let last: unknown;
+    for (const owner of owners) {
+      try {
+        const layer = await this.#client(owner).pieceLayer(namespace, digest, root, signal);
+        if (layer !== undefined) return layer;
+        answered = true;
+      } catch (error) {
+        last = this.#next(owner, digest, error);
+      }
+    }
+    if (answered) return undefined;
     throw this.#unavailable(digest, last);
   }
 

@@ -15,6 +15,7 @@ import {
   contentLength,
   createRouter,
   readBody,
+  sendBuffer,
   sendBytes,
   sendEmpty,
   sendErrorText,
@@ -24,7 +25,7 @@ import {
   type RequestContext,
   type Route,
 } from '../http/index.js';
-import { delayFromBody, digestParam, parseGoInteger, requiredParam } from './origin-params.js';
+import { delayFromBody, digestParam, parseGoInteger, requiredParam, rootParam } from './origin-params.js';
 import type { Found, OriginService } from './origin-service.js';
 
 /** Marks the start and chunks of a copy between our origins; Go origins ignore it. Source: spec §10 (20). */
@@ -255,6 +256,18 @@ export function originRoutes(options: OriginHandlerOptions): readonly Route[] {
         const found = await service.metaInfo(namespace, digestParam(context));
         if (found.kind === 'found') sendText(context, 200, serializeMetaInfo(found.value));
         else sendOutcome(context, found);
+      },
+    },
+    {
+      // Ours: Kraken has no piece layers. The root in the query says which one is meant.
+      method: 'GET',
+      path: '/internal/namespace/{namespace}/blobs/{digest}/piecelayer',
+      async handler(context) {
+        requiredParam(context, 'namespace');
+        const root = rootParam(context);
+        const layer = await service.pieceLayer(digestParam(context), root);
+        if (layer === undefined) sendEmpty(context, 404);
+        else sendBuffer(context, 200, layer, { 'content-type': 'application/octet-stream' });
       },
     },
     { method: 'POST', path: '/forcecleanup', handler: (context) => forceCleanup(service, context) },

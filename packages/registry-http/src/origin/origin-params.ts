@@ -1,6 +1,14 @@
 /** Path, query and body parameters shared by the origin's and build-index's routes, with Go's words for what is wrong. Source: spec origin-store-backends.md §0.6. */
-import { asObject, getInteger, parseDigest, parseGoJson, type Digest } from '@kraken/core/content';
-import { isKrakenError, KrakenError } from '@kraken/core/errors';
+import {
+  asObject,
+  getInteger,
+  parseDigest,
+  parseGoJson,
+  parsePiecesRoot,
+  type Digest,
+  type PiecesRoot,
+} from '@kraken/core/content';
+import { asKrakenError, isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { RequestContext } from '../http/index.js';
 
 /** @throws KrakenError `request-invalid` */
@@ -51,4 +59,15 @@ export function delayFromBody(body: string): number {
 /** Nanoseconds on the wire to milliseconds, bounded. */
 export function delayMsOf(nanoseconds: number): number {
   return Math.min(Math.max(0, nanoseconds / 1e6), DELAY_MAX_MS);
+}
+
+/** The root of a piece layer in the query. @throws KrakenError `request-invalid` */
+export function rootParam(context: RequestContext): PiecesRoot {
+  try {
+    return parsePiecesRoot(context.query.get('root') ?? '');
+  } catch (error) {
+    throw new KrakenError('request-invalid', `invalid root: ${asKrakenError(error, 'internal').message}`, {
+      cause: error,
+    });
+  }
 }

@@ -6,7 +6,7 @@
  * owners, acknowledge. Whatever dies between two steps, nothing acknowledged is lost: a task without a blob is dropped, a
  * blob whose task is recorded is pinned again at the next start. Bytes are the store's, requests the handler's.
  */
-import { digestHex, type Digest, type MetaInfo } from '@kraken/core/content';
+import { canHaveRoot, digestHex, type Digest, type MetaInfo, type PiecesRoot } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import { mayAcknowledge, DEFAULT_WRITE_BACK_STAGGER_MS, type RefreshOutcome } from '@kraken/core/origin';
 import {
@@ -37,6 +37,8 @@ export interface OriginServiceOptions {
   readonly peer: (host: string) => OriginPeer;
   /** Folder of the retry journals. */
   readonly stateDirectory: string;
+  /** Give metainfo a root and serve piece layers. Default true; a store that makes none says so by itself. */
+  readonly pieceLayer?: boolean;
   /** Piece length for a blob of so many bytes (Kraken: `metainfogen.piece_lengths`). */
   readonly pieceLengthFor: (lengthBytes: number) => number;
   /** A cluster elsewhere, for `remote` replication. Absent: refused. */
@@ -71,6 +73,8 @@ export class OriginService {
   readonly #refresher: Refresher;
   readonly #sessions = new UploadSessions();
   readonly #making = new Map<Digest, Promise<MetaInfo>>();
+  /** Metainfo of an earlier origin gets its root; one at a time. */
+  #addingRoot: Promise<void> | undefined;
   #scan: Promise<void> | undefined;
   #closed = false;
 
@@ -140,6 +144,7 @@ export class OriginService {
     await this.#replicator.close();
     await this.#writeBack.close();
     await this.#scan;
+    await this.#addingRoot;
   }
 
   /** Owners of a digest, best first. */
@@ -252,10 +257,26 @@ export class OriginService {
   /** Metainfo of a blob; of one that is here without it, it is made. @throws KrakenError `backend-no-match`, `body-too-large` */
   async metaInfo(namespace: string, digest: Digest): Promise<Found<MetaInfo>> {
     const known = await this.#store.metaInfo(digest);
-    if (known !== undefined) return { kind: 'found', value: known };
+    if (known !== undefined) {
+      this.#addRootLater(known);
+      return { kind: 'found', value: known };
+    }
     const stat = await this.#store.stat(digest);
     if (stat !== undefined) return { kind: 'found', value: await this.#makeMetaInfo(digest, stat.length) };
     return this.#fetch(namespace, digest, () => this.metaInfo(namespace, digest));
+  }
+
+  /**
+   * The piece layer under `root` of a blob that is here; made anew when it was lost. `undefined` when the blob is not here or
+   * has another root.
+   */
+  async pieceLayer(digest: Digest, root: PiecesRoot): Promise<Uint8Array | undefined> {
+    const metainfo = await this.#store.metaInfo(digest);
+    if (metainfo?.piecesRoot !== root) return undefined;
+    const layer = await this.#store.pieceLayer?.(digest);
+    if (layer !== undefined) return layer;
+    const again = await this.#store.generateMetaInfo(digest, metainfo.pieceLength);
+    return again.piecesRoot === root ? this.#store.pieceLayer?.(digest) : undefined;
   }
 
   /**
@@ -398,6 +419,24 @@ export class OriginService {
       this.#making.set(digest, making);
     }
     return making;
+  }
+
+  /**
+   * Metainfo that a Go origin left, or that was made without roots, gets one when it is first asked for; whoever asks later
+   * sees it. Sums and info hash stay the same.
+   */
+  #addRootLater({ digest, length, pieceLength, piecesRoot }: MetaInfo): void {
+    const wanted = this.#options.pieceLayer !== false && this.#store.pieceLayer !== undefined;
+    if (!wanted || this.#closed || piecesRoot !== undefined || !canHaveRoot(length, pieceLength)) return;
+    this.#addingRoot ??= this.#store
+      .generateMetaInfo(digest, pieceLength)
+      .then(
+        () => this.#logger.info({ digest }, 'metainfo has got its root'),
+        (error: unknown) => this.#logger.warn({ err: error, digest }, 'metainfo stays without a root'),
+      )
+      .finally(() => {
+        this.#addingRoot = undefined;
+      });
   }
 
   async #readOrMakeMetaInfo(digest: Digest, length: number): Promise<MetaInfo> {
