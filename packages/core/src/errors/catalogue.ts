@@ -237,6 +237,14 @@ export const ERRORS = {
     'All pieces fit the root in the metainfo, but the blob does not fit its digest: the source of the root is wrong.',
   ),
 
+  'recording-invalid': entry(
+    'misuse',
+    'never',
+    400,
+    undefined,
+    'A recording cannot be replayed: it is none, of another version, or damaged.',
+  ),
+
   // Us.
   internal: entry('bug', 'never', 500, 'UNKNOWN', 'An invariant was broken; this is a defect.'),
 } as const satisfies Record<string, ErrorEntry>;
