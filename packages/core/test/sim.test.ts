@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { createMetaInfo, digestFromHex } from '@kraken/core/content';
 import {
@@ -12,12 +12,17 @@ import {
   Simulation,
   TraceHash,
   VirtualClock,
+  Transfer,
   type Flow,
+  type LinkModel,
+  type MachineFactory,
   type Nic,
   type SimOptions,
   type SimReport,
-  type Transfer,
 } from '@kraken/core/sim';
+
+import { SWARM_POLICIES } from '@kraken/core/policy';
+import { SwarmMachine, type SwarmEvent } from '@kraken/core/swarm';
 
 const MiB = 1024 * 1024;
 const ALL_CHECKERS = Object.keys(CHECKERS);
@@ -71,77 +76,219 @@ test('the trace hash depends on every word and on their order', (t) => {
   t.regex(hash(), /^[0-9a-f]{16}$/);
 });
 
-/** Run transfers of given bytes between cards and note when each arrived. */
+interface Sent {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+  readonly atMs?: number;
+}
+
+/** Run transfers of given bytes between cards, each on a connection of its own, and note when each arrived. */
 function transferTimes(
   link: string,
   cards: readonly { up: number; down: number }[],
-  transfers: readonly { from: number; to: number; bytes: number; atMs?: number }[],
-  chunkBytes = 1000,
+  transfers: readonly Sent[],
+  {
+    burstMs = 0,
+    meanwhile = () => undefined,
+  }: {
+    burstMs?: number;
+    meanwhile?: (clock: VirtualClock, model: LinkModel, nics: Nic[], flows: (Flow & { closed: boolean })[]) => void;
+  } = {},
 ): number[] {
   const clock = new VirtualClock();
-  const model = LINK_MODELS[link]!({ clock, random: new Random(1), chunkBytes, rateIntervalMs: 1 });
+  const model = LINK_MODELS[link]!({ clock, random: new Random(1), burstMs, rateIntervalMs: 1 });
   const nics: Nic[] = cards.map(({ up, down }, host) => ({ host, upRate: up, downRate: down }));
   const arrived: number[] = transfers.map(() => NaN);
-  transfers.forEach(({ from, to, bytes, atMs = 0 }, index) => {
+  const flows = transfers.map(({ from, to, bytes, atMs = 0 }, index) => {
     const order: string[] = [];
-    const flow: Flow = {
+    const flow = {
       from: nics[from]!,
       to: nics[to]!,
       latencyMs: 1,
       queue: [] as Transfer[],
       modelSlot: -1,
-      modelRate: 0,
       closed: false,
       headArrived: () => void order.push('head'),
       sent: () => void order.push('sent'),
       received: () => {
-        arrived[index] = order.includes('head') && order.includes('sent') ? clock.now : NaN;
+        arrived[index] = order.length === 2 && order.includes('head') && order.includes('sent') ? clock.now : NaN;
       },
     };
     clock.at(atMs, () => {
-      flow.queue.push({ length: bytes, sent: 0 });
+      flow.queue.push(new Transfer(bytes));
       model.wake(flow);
     });
+    return flow;
   });
+  meanwhile(clock, model, nics, flows);
   while (clock.runNext(1e9));
   return arrived;
 }
 
+const near = (t: ExecutionContext, actual: number | undefined, expected: number, within = 1e-6): void => {
+  t.true(Math.abs(actual! - expected) <= within, `expected ${expected}, got ${actual}`);
+};
+
 for (const link of Object.keys(LINK_MODELS)) {
   test(`${link}: one transfer takes its bytes at the narrower card, and the latency`, (t) => {
-    const [narrowUp] = transferTimes(
-      link,
-      [
-        { up: 100, down: 1 },
-        { up: 1, down: 1000 },
-      ],
-      [{ from: 0, to: 1, bytes: 10_000 }],
-    );
-    t.true(Math.abs(narrowUp! - 101) <= 2, String(narrowUp));
-    const [narrowDown] = transferTimes(
-      link,
-      [
-        { up: 1000, down: 1 },
-        { up: 1, down: 100 },
-      ],
-      [{ from: 0, to: 1, bytes: 10_000 }],
-    );
-    t.true(Math.abs(narrowDown! - 101) <= 11, String(narrowDown));
+    const narrowUp = [
+      { up: 100, down: 1 },
+      { up: 1, down: 1000 },
+    ];
+    near(t, transferTimes(link, narrowUp, [{ from: 0, to: 1, bytes: 10_000 }])[0], 101);
+    const narrowDown = [
+      { up: 1000, down: 1 },
+      { up: 1, down: 100 },
+    ];
+    near(t, transferTimes(link, narrowDown, [{ from: 0, to: 1, bytes: 10_000 }])[0], 101);
   });
 
-  test(`${link}: two connections share a sender's card`, (t) => {
+  test(`${link}: a card that becomes slower or faster moves the ends of what is under way`, (t) => {
+    const one = [{ from: 0, to: 1, bytes: 10_000 }];
+    const cards = [
+      { up: 100, down: 100 },
+      { up: 100, down: 100 },
+    ];
+    for (const rate of ['upRate', 'downRate'] as const) {
+      for (const [factor, expected] of [
+        [0.5, 151],
+        [0.1, 551],
+        [1, 101],
+      ] as const) {
+        const [time] = transferTimes(link, cards, one, {
+          meanwhile: (clock, model, nics) =>
+            clock.at(50, () => {
+              nics[rate === 'upRate' ? 0 : 1]![rate] *= factor;
+              model.rateChanged(nics[rate === 'upRate' ? 0 : 1]!);
+            }),
+        });
+        near(t, time, expected, 2 / factor);
+      }
+      // Slow from the start, repaired half way: never later than without the repair.
+      const [repaired] = transferTimes(
+        link,
+        cards.map(({ up, down }) => ({ up: up / 10, down: down / 10 })),
+        one,
+        {
+          meanwhile: (clock, model, nics) =>
+            clock.at(501, () => {
+              for (const nic of nics) {
+                nic.upRate = nic.downRate = 100;
+                model.rateChanged(nic);
+              }
+            }),
+        },
+      );
+      near(t, repaired, 551, 2);
+    }
+  });
+
+  test(`${link}: what a connection that ends has left to send is left to others`, (t) => {
     const cards = [
       { up: 100, down: 100 },
       { up: 100, down: 100 },
       { up: 100, down: 100 },
     ];
-    const times = transferTimes(link, cards, [
+    const two = [
+      { from: 0, to: 2, bytes: 10_000 },
+      { from: 1, to: 2, bytes: 10_000 },
+    ];
+    const [cut, other] = transferTimes(link, cards, two, {
+      meanwhile: (clock, model, _nics, flows) =>
+        clock.at(50, () => {
+          model.abort(flows[0]!);
+          flows[0]!.queue.length = 0;
+        }),
+    });
+    t.true(Number.isNaN(cut!));
+    // Half of one, or half of each, had passed the receiver's card by then.
+    near(t, other, link === 'max-min' ? 126 : 151, 3);
+  });
+}
+
+test('max-min: two connections share a card', (t) => {
+  const card = { up: 100, down: 100 };
+  const times = transferTimes(
+    'max-min',
+    [card, card, card],
+    [
       { from: 0, to: 1, bytes: 10_000 },
       { from: 0, to: 2, bytes: 10_000 },
-    ]);
-    for (const time of times) t.true(time > 185 && time < 215, String(time));
-  });
+    ],
+  );
+  for (const time of times) near(t, time, 201, 2);
+});
 
+test('token-bucket: a card sends whole payloads in the order in which they were queued', (t) => {
+  const card = { up: 100, down: 1000 };
+  const times = transferTimes(
+    'token-bucket',
+    [card, card, card],
+    [
+      { from: 0, to: 1, bytes: 10_000 },
+      { from: 0, to: 2, bytes: 5000 },
+      { from: 0, to: 1, bytes: 1000, atMs: 3 },
+      { from: 0, to: 2, bytes: 1000, atMs: 400 },
+    ],
+  );
+  [101, 151, 161, 411].forEach((expected, i) => near(t, times[i], expected));
+});
+
+test('token-bucket: a card reads payloads in the order in which their heads arrived, while they come in', (t) => {
+  const cards = [
+    { up: 100, down: 1 },
+    { up: 100, down: 1 },
+    { up: 10, down: 1 },
+    { up: 1, down: 50 },
+  ];
+  const times = transferTimes('token-bucket', cards, [
+    { from: 0, to: 3, bytes: 5000, atMs: 1 },
+    { from: 1, to: 3, bytes: 5000 },
+    // Its sender is slow: it holds up nobody, and ends when it has come in.
+    { from: 2, to: 3, bytes: 5000, atMs: 2 },
+    { from: 1, to: 3, bytes: 50, atMs: 200 },
+  ]);
+  [201, 101, 503, 302].forEach((expected, i) => near(t, times[i], expected));
+});
+
+test('token-bucket: a receiver that is gone leaves its time to what is behind', (t) => {
+  const cards = [
+    { up: 1000, down: 1 },
+    { up: 1000, down: 1 },
+    { up: 1, down: 100 },
+  ];
+  const two = [
+    { from: 0, to: 2, bytes: 10_000 },
+    { from: 1, to: 2, bytes: 10_000, atMs: 1 },
+  ];
+  const times = transferTimes('token-bucket', cards, two, {
+    meanwhile: (clock, model, _nics, flows) =>
+      clock.at(51, () => {
+        flows[0]!.closed = true;
+        model.deafened(flows[0]!);
+      }),
+  });
+  t.true(Number.isNaN(times[0]!));
+  near(t, times[1], 151);
+});
+
+test('token-bucket: a card that was idle is ahead of its rate by the burst', (t) => {
+  const card = { up: 100, down: 100 };
+  const times = transferTimes(
+    'token-bucket',
+    [card, card],
+    [
+      { from: 0, to: 1, bytes: 4000 },
+      { from: 0, to: 1, bytes: 4000 },
+      { from: 0, to: 1, bytes: 4000, atMs: 1000 },
+    ],
+    { burstMs: 50 },
+  );
+  [1, 31, 1001].forEach((expected, i) => near(t, times[i], expected));
+});
+
+for (const link of Object.keys(LINK_MODELS)) {
   test(`${link}: no card carries more than its rate`, (t) => {
     fc.assert(
       fc.property(
@@ -273,6 +420,67 @@ for (const link of Object.keys(LINK_MODELS)) {
     t.true(report.bytesFromOrigins >= 64 * MiB);
     t.is(run({ ...options, seed: 1 }).traceHash, report.traceHash);
     t.not(run({ ...options, seed: 2 }).traceHash, report.traceHash);
+  });
+}
+
+/**
+ * One agent pulls from an origin that ends each connection as soon as `when` holds of an event after its first
+ * piece was sent. @returns what became of the pieces and connections of the agent, by connection
+ */
+function pullFromOneThatCloses(link: string, latencyMs: number, when: (event: SwarmEvent) => boolean): string[][] {
+  const fates = new Map<number, string[]>();
+  const note = (event: SwarmEvent): void => {
+    if (event.type === 'dial-succeeded') fates.set(event.conn, []);
+    else if (event.type === 'piece-stored') fates.get(event.conn)!.push(event.verdict);
+    else if (event.type === 'connection-closed') fates.get(event.conn)!.push(event.reason);
+  };
+  const createMachine: MachineFactory = (config, random) => {
+    const machine = new SwarmMachine(config, random);
+    const sent = new Set<number>();
+    const closed = new Set<number>();
+    return {
+      step: (now, event) => {
+        const effects = machine.step(now, event);
+        if (config.role === 'agent') note(event);
+        else if (event.type === 'piece-sent') sent.add(event.conn);
+        if (config.role === 'agent' || !('conn' in event)) return effects;
+        if (!sent.has(event.conn) || closed.has(event.conn) || !when(event)) return effects;
+        closed.add(event.conn);
+        return [...effects, { type: 'close', conn: event.conn, reason: 'idle' }];
+      },
+      nextWakeup: () => machine.nextWakeup(),
+      inspect: () => machine.inspect(),
+    };
+  };
+  const options = {
+    agents: 1,
+    origins: 1,
+    link,
+    latencyMs,
+    blobBytes: 8 * MiB,
+    pieceBytes: MiB,
+    agentSwarm: { ...SWARM_POLICIES.kraken, uploadSlots: 0, blacklistDisabled: true },
+    checkers: ['committed-whole', 'pulls-answered-once'],
+  };
+  if (new Simulation(options, createMachine).run().unfinished > 0) throw new Error('unfinished');
+  return [...fates.values()];
+}
+
+for (const link of Object.keys(LINK_MODELS)) {
+  test(`${link}: what was sent before a close arrives before the end`, (t) => {
+    const fates = pullFromOneThatCloses(link, 20, (event) => event.type === 'piece-sent');
+    t.true(fates.length >= 8, 'a connection a piece');
+    for (const fate of fates) {
+      t.is(fate.at(-1), 'remote-closed');
+      t.is(fate.filter((verdict) => verdict === 'ok').length, 1);
+    }
+  });
+
+  test(`${link}: what is under way at a close is aborted`, (t) => {
+    const fates = pullFromOneThatCloses(link, 1, (event) => event.type === 'message-received');
+    t.true(fates.length > 1);
+    t.true(fates.some((fate) => fate.includes('aborted')));
+    for (const fate of fates) if (fate.includes('aborted')) t.is(fate.at(-1), 'remote-closed');
   });
 }
 

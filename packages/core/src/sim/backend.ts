@@ -5,7 +5,7 @@
  * they came to. A copy that a crash cuts off is not repeated; the next one who asks starts another read.
  */
 import { pieceCount, pieceLengthAt, type Digest, type MetaInfo } from '../content/index.js';
-import type { Flow, LinkModel, Nic, Transfer } from './links/index.js';
+import { Transfer, type Flow, type LinkModel, type Nic } from './links/index.js';
 import type { SimNode } from './node.js';
 
 export interface SimBackendOptions {
@@ -65,45 +65,47 @@ export class SimBackend {
     const key = `${metainfo.digest} ${to.number} ${from?.number ?? 'backend'}`;
     const known = this.#underWay.get(key);
     if (known !== undefined && !known.closed) return false;
-    const flow = new CopyFlow(metainfo, source, { to, from }, this.#options.latencyMs, () => {
+    const { links, latencyMs } = this.#options;
+    const flow = new CopyFlow(metainfo, source, { to, from }, { links, latencyMs }, () => {
       this.#underWay.delete(key);
       if (to.disk.file(metainfo.digest) === undefined) to.disk.seed(metainfo);
       done();
     });
     this.#underWay.set(key, flow);
-    this.#options.links.wake(flow);
+    flow.sent();
     return true;
   }
 }
 
-/** One blob on its way to one origin, piece by piece. */
+/** One blob on its way to one origin. Each piece is queued behind what the card has to send by then. */
 class CopyFlow implements Flow {
-  readonly queue: Transfer[];
+  readonly queue: Transfer[] = [];
   readonly to: Nic;
+  readonly latencyMs: number;
   modelSlot = -1;
-  modelRate = 0;
   readonly #ends: { readonly to: SimNode; readonly from: SimNode | undefined };
   /** The lives in which the copy began. */
   readonly #lives: readonly unknown[];
+  readonly #metainfo: MetaInfo;
+  readonly #links: LinkModel;
   readonly #done: () => void;
-  #left: number;
+  #queued = 0;
+  #received = 0;
 
   constructor(
     metainfo: MetaInfo,
     readonly from: Nic,
     ends: { to: SimNode; from: SimNode | undefined },
-    public latencyMs: number,
+    { links, latencyMs }: { links: LinkModel; latencyMs: number },
     done: () => void,
   ) {
     this.#ends = ends;
     this.#lives = [ends.to.host, ends.from?.host];
     this.#done = done;
+    this.#metainfo = metainfo;
+    this.#links = links;
+    this.latencyMs = latencyMs;
     this.to = ends.to.nic;
-    this.#left = pieceCount(metainfo);
-    this.queue = Array.from({ length: this.#left }, (_, piece) => ({
-      length: pieceLengthAt(metainfo, piece),
-      sent: 0,
-    }));
   }
 
   get closed(): boolean {
@@ -114,11 +116,14 @@ class CopyFlow implements Flow {
     // Nobody reads a copy before it is whole.
   }
 
+  /** Go on with the next piece. */
   sent(): void {
-    // The sender has nothing to do then.
+    if (this.#queued === pieceCount(this.#metainfo)) return;
+    this.queue.push(new Transfer(pieceLengthAt(this.#metainfo, this.#queued++)));
+    this.#links.wake(this);
   }
 
   received(): void {
-    if (--this.#left === 0) this.#done();
+    if (++this.#received === pieceCount(this.#metainfo)) this.#done();
   }
 }

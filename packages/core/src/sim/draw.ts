@@ -43,7 +43,7 @@ export function drawOptions(seed: number, agentsMax = 200): SimOptions {
     originUpBytesPerSecond: pick([rate, rate / 4]),
     originDownBytesPerSecond: rate,
     latencyMs: pick([0.1, 0.5, 20]),
-    chunkBytes: pick([16 * KiB, 256 * KiB]),
+    burstMs: pick([0, 1000]),
     peerOrder: pick(['completeness', 'default'] as const),
     faults: random.below(1 + Math.min(20, agents)),
     faultKinds: random.below(2) === 0 ? Object.keys(FAULTS) : [pick(Object.keys(FAULTS))],

@@ -4,45 +4,45 @@
  * is completed before the connection ends.
  */
 import type { Digest, PeerId } from '../content/index.js';
-import type { CloseReason } from '../swarm/index.js';
+import type { CloseReason, PieceVerdict } from '../swarm/index.js';
 import type { PieceContent } from './disk.js';
-import type { Flow, Nic, Transfer } from './links/index.js';
 import type { SimHost } from './host.js';
+import { Transfer, type Flow, type Nic } from './links/index.js';
 
 /** One piece on its way. */
-export interface PieceTransfer extends Transfer {
-  readonly digest: Digest;
-  readonly piece: number;
-  readonly content: PieceContent;
+export class PieceTransfer extends Transfer {
+  constructor(
+    readonly digest: Digest,
+    readonly piece: number,
+    length: number,
+    readonly content: PieceContent,
+  ) {
+    super(length);
+  }
 }
 
 /** Payloads from one end to the other. */
 export class PieceFlow implements Flow<PieceTransfer> {
   readonly queue: PieceTransfer[] = [];
+  readonly from: Nic;
+  readonly to: Nic;
   modelSlot = -1;
-  modelRate = 0;
   readonly #sender: Endpoint;
   readonly #receiver: Endpoint;
 
   constructor(
     sender: Endpoint,
     receiver: Endpoint,
-    public latencyMs: number,
+    readonly latencyMs: number,
   ) {
     this.#sender = sender;
     this.#receiver = receiver;
-  }
-
-  get from(): Nic {
-    return this.#sender.host.nic;
-  }
-
-  get to(): Nic {
-    return this.#receiver.host.nic;
+    this.from = sender.host.nic;
+    this.to = receiver.host.nic;
   }
 
   get closed(): boolean {
-    return this.#receiver.broken || this.#receiver.state === 'closed' || this.#receiver.state === 'closing';
+    return this.#receiver.isDeaf;
   }
 
   headArrived(transfer: PieceTransfer): void {
@@ -78,6 +78,8 @@ export class Endpoint {
   /** Pieces read in full whose write is under way. */
   #writing = 0;
   #closeReason: CloseReason | undefined;
+  /** The other side has closed the connection; what it had sent before is still being read. */
+  #ended: CloseReason | undefined;
 
   constructor(
     readonly host: SimHost,
@@ -88,15 +90,20 @@ export class Endpoint {
     this.state = state;
   }
 
+  /** Nothing is read here any more. */
+  get isDeaf(): boolean {
+    return this.broken || this.state === 'closing' || this.state === 'closed';
+  }
+
   /** Effect `send-piece`. */
   sendPiece(digest: Digest, piece: number, length: number, content: PieceContent): void {
     const flow = this.out;
-    if (this.state !== 'open' || flow === undefined) {
+    if (this.state !== 'open' || this.#ended !== undefined || flow === undefined) {
       this.#sendFailed(digest, piece);
       return;
     }
-    flow.queue.push({ digest, piece, length, content, sent: 0 });
-    if (flow.queue.length === 1) this.sendQueued();
+    flow.queue.push(new PieceTransfer(digest, piece, length, content));
+    this.sendQueued();
   }
 
   /** Set what waits in motion, unless something holds it back. */
@@ -135,28 +142,41 @@ export class Endpoint {
   }
 
   pieceReceived(transfer: PieceTransfer): void {
-    if (this.state !== 'open') return;
-    // A head can come later than its payload only when both were buffered behind another payload.
-    if (this.#reading !== transfer) return;
+    // Payloads of one connection are received in order, so it is the one that is being read.
+    if (this.state !== 'open' || this.#reading !== transfer) return;
     const permitted = this.#permitted;
     this.#reading = undefined;
     if (permitted) {
       this.#writing++;
-      this.host.writePiece(transfer, (verdict) => {
-        this.#writing--;
-        this.host.post({
-          type: 'piece-stored',
-          conn: this.conn,
-          digest: transfer.digest,
-          piece: transfer.piece,
-          verdict,
-        });
-        if (verdict === 'ok') this.host.pieceStored(transfer.digest, transfer.piece);
-        if (this.state === 'closing') this.#finishClose();
-      });
+      this.host.writePiece(this, transfer);
     }
     const next = this.#heads.shift();
     if (next !== undefined) this.headArrived(next);
+    this.#closeWhenRead();
+  }
+
+  /** The disk is done with a piece that was read. */
+  pieceWritten(transfer: PieceTransfer, verdict: PieceVerdict): void {
+    const { digest, piece } = transfer;
+    this.#writing--;
+    this.host.post({ type: 'piece-stored', conn: this.conn, digest, piece, verdict });
+    if (verdict === 'ok') this.host.pieceStored(digest, piece);
+    if (this.state === 'closing') this.#finishClose();
+  }
+
+  /**
+   * The other side has closed the connection. What it had handed to its card before is read to the end, then
+   * the connection is over here too; what was to go there is lost.
+   */
+  ended(reason: CloseReason): void {
+    if (this.state !== 'open' || this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.#stopSending();
+    this.#closeWhenRead();
+  }
+
+  #closeWhenRead(): void {
+    if (this.#ended !== undefined && (this.#reading === undefined || this.#reading.cut)) this.close(this.#ended);
   }
 
   /** Either side ended the connection. Later calls change nothing: the first reason stands. */
@@ -170,12 +190,24 @@ export class Endpoint {
       this.host.post({ type: 'piece-stored', conn: this.conn, digest, piece, verdict: 'aborted' });
     }
     this.#reading = undefined;
-    if (this.out !== undefined) {
-      const unsent = this.out.queue.splice(0);
-      this.host.network.links.abort(this.out);
-      for (const { digest, piece } of unsent) this.#sendFailed(digest, piece);
-    }
+    this.#stopSending();
+    const inbound = this.other?.out;
+    if (inbound !== undefined) this.host.network.links.deafened(inbound);
     this.#finishClose();
+  }
+
+  /** The host lost power. */
+  die(): void {
+    this.state = 'closed';
+    const { links } = this.host.network;
+    if (this.out !== undefined) links.abort(this.out);
+    if (this.other?.out !== undefined) links.deafened(this.other.out);
+  }
+
+  #stopSending(): void {
+    if (this.out === undefined) return;
+    this.host.network.links.abort(this.out);
+    for (const { digest, piece } of this.out.queue.splice(0)) this.#sendFailed(digest, piece);
   }
 
   #finishClose(): void {

@@ -6,7 +6,7 @@
 import { unreachable } from '../errors/index.js';
 import { MachineLoop, type Machine, type MachineHost, type Millis, type StepObserver } from '../machine/index.js';
 import { pieceCount, type Digest } from '../content/index.js';
-import type { Failure, PieceVerdict, SwarmEffect, SwarmEvent, SwarmObservation, SwarmView } from '../swarm/index.js';
+import type { Failure, SwarmEffect, SwarmEvent, SwarmObservation, SwarmView } from '../swarm/index.js';
 import type { VirtualClock } from './clock.js';
 import type { PieceContent } from './disk.js';
 import type { Endpoint, PieceTransfer } from './endpoint.js';
@@ -199,10 +199,8 @@ export class SimHost implements MachineHost<SwarmEffect> {
   }
 
   /** Write a piece that has been read in full. */
-  writePiece(transfer: PieceTransfer, done: (verdict: PieceVerdict) => void): void {
-    this.#later(this.#context.options.pieceWriteMs, () =>
-      done(this.nodeState.disk.store(transfer.digest, transfer.piece, transfer.content, this.now())),
-    );
+  writePiece(end: Endpoint, transfer: PieceTransfer): void {
+    this.#context.clock.afterConstant(this.#context.options.pieceWriteMs, written, end, transfer);
   }
 
   pieceStored(digest: Digest, piece: number): void {
@@ -279,4 +277,11 @@ export class SimHost implements MachineHost<SwarmEffect> {
       this.post({ type: 'blob-commit-failed', digest, failure: { code: 'digest-mismatch', says } });
     });
   }
+}
+
+function written(end: Endpoint, transfer: PieceTransfer): void {
+  const { host } = end;
+  if (host.isDown) return;
+  const { digest, piece, content } = transfer;
+  end.pieceWritten(transfer, host.nodeState.disk.store(digest, piece, content, host.now()));
 }

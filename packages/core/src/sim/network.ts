@@ -52,6 +52,7 @@ export class Network {
     for (const end of this.#between(a, b)) {
       end.broken = true;
       if (end.out !== undefined) this.links.abort(end.out);
+      if (end.other?.out !== undefined) this.links.deafened(end.other.out);
     }
   }
 
@@ -136,7 +137,7 @@ export class Network {
     const { other } = end;
     if (end.state !== 'open' || other === undefined) return;
     this.counts.messages++;
-    this.clock.afterConstant(this.latencyMs, () => deliver(other, message));
+    this.clock.afterConstant(this.latencyMs, deliver, other, message);
   }
 
   /** Effect `broadcast`: one task for all receivers. */
@@ -147,12 +148,13 @@ export class Network {
       if (end?.state === 'open' && end.other !== undefined) receivers.push(end.other);
     }
     this.counts.messages += receivers.length;
-    this.clock.afterConstant(this.latencyMs, () => {
-      for (const receiver of receivers) deliver(receiver, message);
-    });
+    this.clock.afterConstant(this.latencyMs, deliverAll, receivers, message);
   }
 
-  /** Effect `close`: this side is told at once, the other one hears of it after the latency. */
+  /**
+   * Effect `close`: this side is told at once. The other one hears of it after the latency, and when it has read
+   * what was sent before.
+   */
   close(end: Endpoint, reason: CloseReason): void {
     if (end.state === 'dialling' || (end.state === 'handshaking' && !wasAccepted(end))) {
       this.#dialFailed(end, { code: 'cancelled', says: 'the dial was given up' });
@@ -167,11 +169,7 @@ export class Network {
   /** The host lost power: its sockets vanish; the other ends hear a reset when they can. */
   hostDied(host: SimHost): void {
     for (const end of [...host.endpoints.values()]) {
-      end.state = 'closed';
-      if (end.out !== undefined) {
-        end.out.queue.length = 0;
-        this.links.abort(end.out);
-      }
+      end.die();
       this.#hangUp(end, 'remote-reset');
     }
     host.endpoints.clear();
@@ -183,12 +181,15 @@ export class Network {
   }
 
   #hangUp(end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void {
-    const { other } = end;
-    if (other === undefined) return;
-    this.clock.afterConstant(this.latencyMs, () => {
-      if (!this.isCut(end.host.node, other.host.node)) this.#reset(other, reason);
-    });
+    if (end.other !== undefined) this.clock.afterConstant(this.latencyMs, this.#hungUp, end, reason);
   }
+
+  readonly #hungUp = (end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void => {
+    const { other } = end;
+    if (other === undefined || this.isCut(end.host.node, other.host.node)) return;
+    if (reason === 'remote-closed' && other.state === 'open') other.ended(reason);
+    else this.#reset(other, reason);
+  };
 
   #reset(end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void {
     if (end.state === 'handshaking' && !wasAccepted(end)) {
@@ -222,6 +223,10 @@ function pair(a: number, b: number): string {
 /** Machines number their dials even, hosts number accepted sockets odd. */
 function wasAccepted(end: Endpoint): boolean {
   return end.conn % 2 === 1;
+}
+
+function deliverAll(receivers: readonly Endpoint[], message: PeerMessage): void {
+  for (const receiver of receivers) deliver(receiver, message);
 }
 
 function deliver(receiver: Endpoint, message: PeerMessage): void {

@@ -44,8 +44,8 @@ export interface SimOptions {
   readonly originDownBytesPerSecond: number;
   /** One way. */
   readonly latencyMs: number;
-  /** Turn of one connection at a sender's card (token-bucket). */
-  readonly chunkBytes: number;
+  /** What a card that was idle may be ahead of its rate, in time at full rate (token-bucket). 0: hosts that are busy anyway. */
+  readonly burstMs: number;
   /** Computation of fair rates (max-min); at most 5. */
   readonly rateIntervalMs: number;
   /** What a tracker takes to answer, without the wire. */
@@ -111,7 +111,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   originUpBytesPerSecond: 300e6,
   originDownBytesPerSecond: 300e6,
   latencyMs: 0.5,
-  chunkBytes: 256 * 1024,
+  burstMs: 0,
   rateIntervalMs: 5,
   trackerDelayMs: 1,
   announceIntervalMs: 3000,
@@ -148,7 +148,6 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     'blobs',
     'blobBytes',
     'pieceBytes',
-    'chunkBytes',
     'handoutMax',
   ] as const) {
     const value = options[key];
@@ -166,6 +165,7 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     const value = options[key];
     if (!(value > 0 && value < Infinity)) problems.push(`${key} expected a finite number > 0, got ${value}`);
   }
+  if (!(options.burstMs >= 0)) problems.push(`burstMs expected ≥ 0, got ${options.burstMs}`);
   if (!(options.rateIntervalMs > 0 && options.rateIntervalMs <= 5))
     problems.push(`rateIntervalMs expected in (0, 5], got ${options.rateIntervalMs}`);
   if (!(options.lateShare >= 0 && options.lateShare < 1))

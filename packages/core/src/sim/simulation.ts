@@ -77,7 +77,7 @@ export class Simulation implements SimView, FaultTarget {
       links: makeLinks({
         clock: this.clock,
         random: draw.links,
-        chunkBytes: options.chunkBytes,
+        burstMs: options.burstMs,
         rateIntervalMs: options.rateIntervalMs,
       }),
       latencyMs: options.latencyMs,

@@ -3,7 +3,7 @@ import type { LinkModel, LinkModelContext } from './link-model.js';
 import { MaxMinLinks } from './max-min.js';
 import { TokenBucketLinks } from './token-bucket.js';
 
-export type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
+export { Transfer, type Flow, type LinkModel, type LinkModelContext, type Nic } from './link-model.js';
 
 export const LINK_MODELS: Readonly<Record<string, (context: LinkModelContext) => LinkModel>> = {
   'max-min': (context) => new MaxMinLinks(context),

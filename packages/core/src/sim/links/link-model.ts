@@ -13,43 +13,55 @@ export interface Nic {
   downRate: number;
 }
 
-/** A payload under way. The model owns the counters while it moves. */
-export interface Transfer {
-  readonly length: number;
-  /** Bytes that have left the sender. */
-  sent: number;
+/** A payload, from the moment at which it is queued. */
+export class Transfer {
+  /** Mark of the model: the connection ended before the last byte left, the rest never comes. */
+  cut = false;
+  /** Scratch of the model: the first bytes have reached the receiver. */
+  headed = false;
+  /** Scratch: when the last byte reaches the receiver; Infinity before it has left. */
+  arrivesAt = Infinity;
+  /** Scratch: until when its bytes are being read. */
+  readUntil = 0;
+
+  constructor(
+    /** In bytes. */
+    readonly length: number,
+  ) {}
 }
 
 /**
- * One direction of one connection: payloads in order, of which only the first moves. The model calls
- * `started`, `sent`, `received` once each per payload and in that order, never after {@link LinkModel.abort}.
+ * One direction of one connection: payloads in order. The model calls `headArrived`, `sent`, `received` once
+ * each per payload, `received` last. After {@link LinkModel.abort} nothing is `sent` any more; what had been
+ * sent before still arrives.
  */
 export interface Flow<T extends Transfer = Transfer> {
   readonly from: Nic;
   readonly to: Nic;
   /** One way, in milliseconds. */
-  latencyMs: number;
+  readonly latencyMs: number;
+  /** Payloads that have not been sent. */
   readonly queue: T[];
-  /** Slot for the model: where it keeps this flow; -1 when it has nothing to do with it. */
+  /** Scratch of the model; -1 when it has nothing to do with the flow. */
   modelSlot: number;
-  /** Model slot: bytes per millisecond at present. */
-  modelRate: number;
   /** The first bytes, and with them the header, reached the receiver. */
   headArrived(transfer: T): void;
   /** The last byte left the sender; the model has taken the transfer off `queue`. */
   sent(transfer: T): void;
   /** The last byte has been read at the receiver. */
   received(transfer: T): void;
-  /** True once the connection is gone: what is still on the way then arrives nowhere. */
+  /** True once the receiver is gone: what is still on the way then arrives nowhere. */
   readonly closed: boolean;
 }
 
 export interface LinkModel {
   readonly name: string;
-  /** `flow.queue` was empty and has its first transfer now. */
+  /** `flow.queue` has grown. */
   wake(flow: Flow): void;
-  /** The connection is gone, and the host has emptied `flow.queue`. */
+  /** Nothing more is sent: the first transfer is cut off, the others never begin. The host then empties `flow.queue`. */
   abort(flow: Flow): void;
+  /** The receiver, whose {@link Flow.closed} holds from now on, does not read any more. */
+  deafened(flow: Flow): void;
   /** The rates of a card changed. */
   rateChanged(nic: Nic): void;
 }
@@ -58,8 +70,8 @@ export interface LinkModel {
 export interface LinkModelContext {
   readonly clock: VirtualClock;
   readonly random: Random;
-  /** Bytes that a sender gives to one connection before the next has its turn. */
-  readonly chunkBytes: number;
-  /** Virtual milliseconds between two computations of fair rates; at most 5. */
+  /** Milliseconds of full rate that a card which was idle for so long may exceed its rate by (token-bucket). */
+  readonly burstMs: number;
+  /** Virtual milliseconds between two computations of fair rates; at most 5 (max-min). */
   readonly rateIntervalMs: number;
 }

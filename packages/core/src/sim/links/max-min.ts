@@ -3,37 +3,42 @@
  * Rates are computed by progressive filling at a fixed virtual interval; between two computations a new
  * transfer takes what its two cards have to spare, a transfer that ends leaves its share to the next
  * payload of its connection, or else to others.
+ *
+ * Connections with something to send have a slot each; their numbers lie in flat arrays by slot, those of the
+ * cards in flat arrays by side (2 × host: upwards, 2 × host + 1: downwards).
  */
+import { doubled } from './flat.js';
 import type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
-
-interface Active {
-  readonly flow: Flow;
-  transfer: Transfer;
-  /** Bytes of `transfer` that have left by `since`. */
-  sent: number;
-  since: number;
-  /** Distinguishes a scheduled end from one that a new rate has overtaken. */
-  version: number;
-  /** Scratch of the filling. */
-  fixed: boolean;
-}
-
-/** One direction of one card during the filling. */
-interface Side {
-  spare: number;
-  open: number;
-  readonly flows: Active[];
-}
+import { SideHeap } from './side-heap.js';
 
 export class MaxMinLinks implements LinkModel {
   readonly name = 'max-min';
   readonly #context: LinkModelContext;
-  readonly #active: (Active | undefined)[] = [];
+  // By slot.
+  readonly #flows: (Flow | undefined)[] = [];
+  readonly #transfers: (Transfer | undefined)[] = [];
   readonly #freeSlots: number[] = [];
-  readonly #ups: Side[] = [];
-  readonly #downs: Side[] = [];
-  readonly #cards: Nic[] = [];
+  #ups = new Int32Array(64);
+  #downs = new Int32Array(64);
+  #rates = new Float64Array(64);
+  /** Bytes of the transfer that have left by `#since`. */
+  #left = new Float64Array(64);
+  #since = new Float64Array(64);
+  /** Distinguishes a timed end from one that a new rate has overtaken. */
+  #versions = new Int32Array(64);
+  #fixed = new Uint8Array(64);
+  // By side.
+  readonly #cards: (Nic | undefined)[] = [];
+  #spare = new Float64Array(64);
+  #open = new Int32Array(64);
+  /** Where the slots of each side end in `#members`. */
+  #ends = new Int32Array(64);
+  readonly #heap = new SideHeap();
+  /** Slots by side, for one computation. */
+  #members = new Int32Array(128);
   #count = 0;
+  /** Whether the connections with something to send, or the rates of a card, have changed since the last computation. */
+  #stale = false;
   #ticking = false;
 
   constructor(context: LinkModelContext) {
@@ -43,226 +48,243 @@ export class MaxMinLinks implements LinkModel {
   wake(flow: Flow): void {
     const transfer = flow.queue[0];
     if (flow.modelSlot >= 0 || transfer === undefined) return;
-    const slot = this.#freeSlots.pop() ?? this.#active.length;
-    const active: Active = { flow, transfer, sent: 0, since: this.#context.clock.now, version: 0, fixed: false };
-    this.#active[slot] = active;
-    flow.modelSlot = slot;
-    this.#count++;
-    this.#card(flow.from);
-    this.#card(flow.to);
-    const up = this.#ups[flow.from.host] as Side;
-    const down = this.#downs[flow.to.host] as Side;
+    const slot = this.#take(flow, transfer);
+    const up = this.#side(flow.from, 0);
+    const down = this.#side(flow.to, 1);
+    this.#ups[slot] = up;
+    this.#downs[slot] = down;
     // The first transfer of a quiet card must not wait for the next computation.
-    flow.modelRate = Math.max(0, Math.min(up.spare, down.spare));
-    up.spare -= flow.modelRate;
-    down.spare -= flow.modelRate;
-    this.#headOut(flow, transfer);
-    this.#scheduleEnd(active);
+    const rate = Math.max(0, Math.min(this.#spare[up] as number, this.#spare[down] as number));
+    this.#rates[slot] = rate;
+    this.#spare[up] = (this.#spare[up] as number) - rate;
+    this.#spare[down] = (this.#spare[down] as number) - rate;
+    this.#begin(slot, transfer);
     this.#tick();
   }
 
   abort(flow: Flow): void {
-    if (flow.modelSlot >= 0) this.#remove(flow);
+    const slot = flow.modelSlot;
+    if (slot < 0) return;
+    (this.#transfers[slot] as Transfer).cut = true;
+    this.#release(slot);
+  }
+
+  deafened(): void {
+    // A sender goes on until it hears of it.
   }
 
   rateChanged(nic: Nic): void {
-    const up = this.#ups[nic.host];
-    const down = this.#downs[nic.host];
-    if (up === undefined || down === undefined) return;
+    if (this.#cards[nic.host] === undefined) return;
+    this.#stale = true;
     this.#recompute();
   }
 
-  #card(nic: Nic): void {
-    if (this.#cards[nic.host] !== undefined) return;
-    this.#cards[nic.host] = nic;
-    this.#ups[nic.host] = { spare: nic.upRate, open: 0, flows: [] };
-    this.#downs[nic.host] = { spare: nic.downRate, open: 0, flows: [] };
-  }
-
-  #remove(flow: Flow): void {
-    const active = this.#active[flow.modelSlot] as Active;
-    active.version++;
-    this.#active[flow.modelSlot] = undefined;
-    this.#freeSlots.push(flow.modelSlot);
-    flow.modelSlot = -1;
-    this.#count--;
-    (this.#ups[flow.from.host] as Side).spare += flow.modelRate;
-    (this.#downs[flow.to.host] as Side).spare += flow.modelRate;
-    flow.modelRate = 0;
-  }
-
-  #headOut(flow: Flow, transfer: Transfer): void {
-    this.#context.clock.afterConstant(flow.latencyMs, () => {
-      if (!flow.closed) flow.headArrived(transfer);
-    });
-  }
-
-  #scheduleEnd(active: Active): void {
-    const version = ++active.version;
-    const { clock, rateIntervalMs } = this.#context;
-    const inMs = (active.transfer.length - active.sent) / active.flow.modelRate;
-    // Whatever ends later is looked at again by the next computation.
-    if (!(inMs <= rateIntervalMs)) return;
-    clock.after(inMs, () => {
-      if (active.version === version) this.#ended(active);
-    });
-  }
-
-  #ended(active: Active): void {
-    const { flow, transfer } = active;
-    const { clock } = this.#context;
-    transfer.sent = transfer.length;
-    flow.queue.shift();
-    clock.afterConstant(flow.latencyMs, () => {
-      if (!flow.closed) flow.received(transfer);
-    });
-    const next = flow.queue[0];
-    if (next === undefined) {
-      this.#remove(flow);
-    } else {
-      active.transfer = next;
-      active.sent = 0;
-      active.since = clock.now;
-      this.#headOut(flow, next);
-      this.#scheduleEnd(active);
+  /** @param direction 0 upwards, 1 downwards */
+  #side(nic: Nic, direction: 0 | 1): number {
+    const up = nic.host * 2;
+    while (up + 1 >= this.#spare.length) {
+      this.#spare = doubled(this.#spare);
+      this.#open = doubled(this.#open);
+      this.#ends = doubled(this.#ends);
     }
-    flow.sent(transfer);
+    if (this.#cards[nic.host] === undefined) {
+      this.#cards[nic.host] = nic;
+      this.#spare[up] = nic.upRate;
+      this.#spare[up + 1] = nic.downRate;
+    }
+    return up + direction;
   }
+
+  #take(flow: Flow, transfer: Transfer): number {
+    const slot = this.#freeSlots.pop() ?? this.#flows.length;
+    if (slot === this.#rates.length) {
+      this.#ups = doubled(this.#ups);
+      this.#downs = doubled(this.#downs);
+      this.#rates = doubled(this.#rates);
+      this.#left = doubled(this.#left);
+      this.#since = doubled(this.#since);
+      this.#versions = doubled(this.#versions);
+      this.#fixed = doubled(this.#fixed);
+      this.#members = doubled(this.#members);
+    }
+    this.#flows[slot] = flow;
+    this.#transfers[slot] = transfer;
+    flow.modelSlot = slot;
+    this.#stale = true;
+    this.#count++;
+    return slot;
+  }
+
+  #release(slot: number): void {
+    const flow = this.#flows[slot] as Flow;
+    const up = this.#ups[slot] as number;
+    const down = this.#downs[slot] as number;
+    const rate = this.#rates[slot] as number;
+    this.#versions[slot] = (this.#versions[slot] as number) + 1;
+    this.#flows[slot] = this.#transfers[slot] = undefined;
+    this.#freeSlots.push(slot);
+    flow.modelSlot = -1;
+    this.#stale = true;
+    this.#count--;
+    this.#spare[up] = (this.#spare[up] as number) + rate;
+    this.#spare[down] = (this.#spare[down] as number) + rate;
+  }
+
+  #begin(slot: number, transfer: Transfer): void {
+    const flow = this.#flows[slot] as Flow;
+    const { clock } = this.#context;
+    this.#transfers[slot] = transfer;
+    this.#left[slot] = 0;
+    this.#since[slot] = clock.now;
+    clock.afterConstant(flow.latencyMs, headArrived, flow, transfer);
+    this.#scheduleEnd(slot, transfer);
+  }
+
+  #scheduleEnd(slot: number, transfer: Transfer): void {
+    const version = (this.#versions[slot] as number) + 1;
+    this.#versions[slot] = version;
+    const { clock, rateIntervalMs } = this.#context;
+    const inMs = (transfer.length - (this.#left[slot] as number)) / (this.#rates[slot] as number);
+    // Whatever ends later is looked at again by the next computation.
+    if (inMs <= rateIntervalMs) clock.after(inMs, this.#ended, slot, version);
+  }
+
+  readonly #ended = (slot: number, version: number): void => {
+    if (this.#versions[slot] !== version) return;
+    const flow = this.#flows[slot] as Flow;
+    const transfer = this.#transfers[slot] as Transfer;
+    flow.queue.shift();
+    this.#context.clock.afterConstant(flow.latencyMs, received, flow, transfer);
+    const next = flow.queue[0];
+    if (next === undefined) this.#release(slot);
+    else this.#begin(slot, next);
+    flow.sent(transfer);
+  };
 
   #tick(): void {
     if (this.#ticking) return;
     this.#ticking = true;
-    this.#context.clock.after(this.#context.rateIntervalMs, () => {
-      this.#ticking = false;
-      if (this.#count === 0) return;
-      this.#recompute();
-      this.#tick();
-    });
+    this.#context.clock.after(this.#context.rateIntervalMs, this.#ticked);
   }
 
-  /** Progressive filling: the card side with the least to give per open transfer fixes its transfers first. */
+  readonly #ticked = (): void => {
+    this.#ticking = false;
+    if (this.#count === 0) return;
+    this.#recompute();
+    this.#tick();
+  };
+
   #recompute(): void {
-    const now = this.#context.clock.now;
-    for (const nic of this.#cards) {
-      // Hosts that never sent or received leave holes.
-      if ((nic as Nic | undefined) === undefined) continue;
-      const up = this.#ups[nic.host] as Side;
-      const down = this.#downs[nic.host] as Side;
-      up.spare = nic.upRate;
-      down.spare = nic.downRate;
-      up.open = down.open = 0;
-      up.flows.length = down.flows.length = 0;
+    this.#account();
+    // The same transfers share the same cards: the rates stand.
+    if (this.#stale) {
+      this.#stale = false;
+      this.#file();
+      this.#fill();
     }
-    for (const active of this.#active) {
-      if (active === undefined) continue;
-      const { flow } = active;
-      active.sent = Math.min(active.transfer.length, active.sent + (now - active.since) * flow.modelRate);
-      active.since = now;
-      active.fixed = false;
-      const up = this.#ups[flow.from.host] as Side;
-      const down = this.#downs[flow.to.host] as Side;
-      up.flows.push(active);
-      up.open++;
-      down.flows.push(active);
-      down.open++;
+    for (let slot = 0; slot < this.#transfers.length; slot++) {
+      const transfer = this.#transfers[slot];
+      if (transfer !== undefined) this.#scheduleEnd(slot, transfer);
     }
-    const heap = new SideHeap();
-    for (const side of this.#ups)
-      if ((side as Side | undefined) !== undefined && side.open > 0) heap.push(side, side.spare / side.open);
-    for (const side of this.#downs)
-      if ((side as Side | undefined) !== undefined && side.open > 0) heap.push(side, side.spare / side.open);
-    for (;;) {
-      const side = heap.pop();
-      if (side === undefined) break;
-      if (side.open === 0) continue;
-      const share = side.spare / side.open;
+  }
+
+  /** Note what has left so far. */
+  #account(): void {
+    const { now } = this.#context.clock;
+    for (let slot = 0; slot < this.#transfers.length; slot++) {
+      const transfer = this.#transfers[slot];
+      if (transfer === undefined) continue;
+      const gone = (now - (this.#since[slot] as number)) * (this.#rates[slot] as number);
+      this.#left[slot] = Math.min(transfer.length, (this.#left[slot] as number) + gone);
+      this.#since[slot] = now;
+    }
+  }
+
+  /** File the slots by side. */
+  #file(): void {
+    const ups = this.#ups;
+    const downs = this.#downs;
+    const open = this.#open;
+    const ends = this.#ends;
+    const members = this.#members;
+    const fixed = this.#fixed;
+    const slots = this.#transfers.length;
+    open.fill(0);
+    for (let slot = 0; slot < slots; slot++) {
+      // A free slot counts as fixed and is looked at no more.
+      fixed[slot] = this.#transfers[slot] === undefined ? 1 : 0;
+      if (fixed[slot] === 1) continue;
+      const up = ups[slot] as number;
+      const down = downs[slot] as number;
+      open[up] = (open[up] as number) + 1;
+      open[down] = (open[down] as number) + 1;
+    }
+    let end = 0;
+    for (let side = 0; side < this.#cards.length * 2; side++) {
+      // First where it starts; filing moves it to where it ends.
+      ends[side] = end;
+      end += open[side] as number;
+    }
+    for (let slot = 0; slot < slots; slot++) {
+      if (fixed[slot] === 1) continue;
+      const up = ups[slot] as number;
+      const down = downs[slot] as number;
+      members[ends[up] as number] = slot;
+      ends[up] = (ends[up] as number) + 1;
+      members[ends[down] as number] = slot;
+      ends[down] = (ends[down] as number) + 1;
+    }
+  }
+
+  /** Progressive filling: the side with the least to give per open transfer fixes its transfers first. */
+  #fill(): void {
+    const heap = this.#heap;
+    const spare = this.#spare;
+    const open = this.#open;
+    const ends = this.#ends;
+    const members = this.#members;
+    const fixed = this.#fixed;
+    for (const direction of [0, 1]) {
+      for (let host = 0; host < this.#cards.length; host++) {
+        const nic = this.#cards[host];
+        // Hosts that never sent or received leave holes.
+        if (nic === undefined) continue;
+        const side = host * 2 + direction;
+        const rate = direction === 0 ? nic.upRate : nic.downRate;
+        spare[side] = rate;
+        if ((open[side] as number) > 0) heap.push(side, rate / (open[side] as number));
+      }
+    }
+    for (let side = heap.pop(); side >= 0; side = heap.pop()) {
+      const isOpen = open[side] as number;
+      if (isOpen === 0) continue;
+      const share = (spare[side] as number) / isOpen;
       // Its share only grows as others are fixed; a stale key goes back in.
       if (share > heap.poppedKey) {
         heap.push(side, share);
         continue;
       }
-      for (const active of side.flows) {
-        if (active.fixed) continue;
-        active.fixed = true;
-        const { flow } = active;
-        flow.modelRate = share;
-        const up = this.#ups[flow.from.host] as Side;
-        const down = this.#downs[flow.to.host] as Side;
-        up.spare = Math.max(0, up.spare - share);
-        up.open--;
-        down.spare = Math.max(0, down.spare - share);
-        down.open--;
+      const end = ends[side] as number;
+      for (let i = side === 0 ? 0 : (ends[side - 1] as number); i < end; i++) {
+        const slot = members[i] as number;
+        if (fixed[slot] === 1) continue;
+        fixed[slot] = 1;
+        this.#rates[slot] = share;
+        const up = this.#ups[slot] as number;
+        const down = this.#downs[slot] as number;
+        spare[up] = Math.max(0, (spare[up] as number) - share);
+        open[up] = (open[up] as number) - 1;
+        spare[down] = Math.max(0, (spare[down] as number) - share);
+        open[down] = (open[down] as number) - 1;
       }
     }
-    for (const active of this.#active) if (active !== undefined) this.#scheduleEnd(active);
   }
 }
 
-/** Sides by the share they can give; ties in the order of insertion. */
-class SideHeap {
-  readonly #keys: number[] = [];
-  readonly #orders: number[] = [];
-  readonly #sides: Side[] = [];
-  #inserted = 0;
-  poppedKey = 0;
+function headArrived(flow: Flow, transfer: Transfer): void {
+  if (!flow.closed) flow.headArrived(transfer);
+}
 
-  push(side: Side, key: number): void {
-    const keys = this.#keys;
-    const orders = this.#orders;
-    const sides = this.#sides;
-    let hole = keys.length;
-    keys.push(key);
-    orders.push(0);
-    sides.push(side);
-    while (hole > 0) {
-      const parent = (hole - 1) >>> 1;
-      if ((keys[parent] as number) <= key) break;
-      keys[hole] = keys[parent] as number;
-      orders[hole] = orders[parent] as number;
-      sides[hole] = sides[parent] as Side;
-      hole = parent;
-    }
-    keys[hole] = key;
-    orders[hole] = this.#inserted++;
-    sides[hole] = side;
-  }
-
-  pop(): Side | undefined {
-    const keys = this.#keys;
-    const orders = this.#orders;
-    const sides = this.#sides;
-    const first = sides[0];
-    if (first === undefined) return undefined;
-    this.poppedKey = keys[0] as number;
-    const key = keys.pop() as number;
-    const order = orders.pop() as number;
-    const last = sides.pop() as Side;
-    const size = keys.length;
-    if (size === 0) return first;
-    let hole = 0;
-    for (;;) {
-      let child = hole * 2 + 1;
-      if (child >= size) break;
-      const right = child + 1;
-      if (right < size && this.#before(right, child)) child = right;
-      const childKey = keys[child] as number;
-      if (key < childKey || (key === childKey && order < (orders[child] as number))) break;
-      keys[hole] = childKey;
-      orders[hole] = orders[child] as number;
-      sides[hole] = sides[child] as Side;
-      hole = child;
-    }
-    keys[hole] = key;
-    orders[hole] = order;
-    sides[hole] = last;
-    return first;
-  }
-
-  #before(a: number, b: number): boolean {
-    const keys = this.#keys;
-    return (
-      (keys[a] as number) < (keys[b] as number) ||
-      (keys[a] === keys[b] && (this.#orders[a] as number) < (this.#orders[b] as number))
-    );
-  }
+function received(flow: Flow, transfer: Transfer): void {
+  if (!flow.closed) flow.received(transfer);
 }

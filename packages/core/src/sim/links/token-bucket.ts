@@ -1,104 +1,237 @@
 /**
- * Link model `token-bucket`: a sender's card gives chunks to its connections in turn, at its full rate; the
- * receiver buffers what comes and reads it at its own full rate, first come first served. That is what a
- * limiter on both ends does with chunks when nothing between the hosts is narrow. A sender does not slow
- * down for a receiver, but the requests in flight bound what can pile up there.
+ * Link model `token-bucket`: cards that carry one payload after the other, as the shipping limiter does with
+ * payloads that have started before those that have not, oldest first.
+ *
+ * Modelled: a sender's card sends whole payloads in the order in which they were queued, over all its
+ * connections, each at the full rate. A receiver's card reads payloads in the order in which their first bytes
+ * arrived, at its own full rate, while they come in (cut-through); a payload is there when it has been read
+ * and its last byte has arrived. A payload that is cut off leaves its time on both cards to the next. With
+ * `burstMs`, a card that was idle may be ahead of its rate by so much, as a bucket that has filled: a host
+ * that has been busy has no such savings, hence 0 unless a run is compared with processes that just started.
+ *
+ * Not modelled: turns of chunks, packets, windows and losses; weights of namespaces; anything narrow between
+ * the cards. A sender does not slow down for a receiver: what is in flight is taken to fit into the receiver's
+ * socket buffers, and the requests in flight bound it. A slow sender's payload does not hold up those behind it
+ * at the receiver, except for the time that its own bytes take. Control messages never wait.
  */
+import type { Millis } from '../../machine/index.js';
 import type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
 
-interface Sender {
-  /** Flows with something to send, in the order of their turns. */
-  turns: Flow[];
-  head: number;
-  busy: boolean;
+/** Both directions of one card. */
+class Card {
+  /** The payload that leaves, and its connection. */
+  flow: Flow | undefined;
+  sending: Transfer | undefined;
+  /** When it will have left; the bucket's debt and savings are the distance from now. */
+  sentUntil: Millis;
+  /** Distinguishes a timed end from one that was overtaken. */
+  version = 0;
+  /** Connections of the payloads that wait to leave, in order; a ring. */
+  waiting: (Flow | undefined)[] = new Array<Flow | undefined>(8).fill(undefined);
+  head = 0;
+  size = 0;
+  /** When everything that has begun to arrive will have been read. */
+  readUntil: Millis;
+  /** Payloads that are being read, and their connections. In no order. */
+  readonly reading: Transfer[] = [];
+  readonly readingFlows: Flow[] = [];
+  /** The rates that the times above were computed with. */
+  upRate: number;
+  downRate: number;
+
+  constructor(nic: Nic, full: Millis) {
+    this.sentUntil = full;
+    this.readUntil = full;
+    this.upRate = nic.upRate;
+    this.downRate = nic.downRate;
+  }
+
+  push(flow: Flow): void {
+    const { waiting, head, size } = this;
+    const { length } = waiting;
+    if (size === length) {
+      this.waiting = Array.from({ length: length * 2 }, (_, i) =>
+        i < length ? waiting[(head + i) % length] : undefined,
+      );
+      this.head = 0;
+    }
+    this.waiting[(this.head + size) & (this.waiting.length - 1)] = flow;
+    this.size++;
+  }
+
+  shift(): Flow | undefined {
+    const { waiting, head } = this;
+    const flow = waiting[head];
+    waiting[head] = undefined;
+    this.head = (head + 1) & (waiting.length - 1);
+    this.size--;
+    return flow;
+  }
+
+  forget(index: number): void {
+    const transfer = this.reading.pop();
+    const flow = this.readingFlows.pop();
+    if (index === this.reading.length || transfer === undefined || flow === undefined) return;
+    this.reading[index] = transfer;
+    this.readingFlows[index] = flow;
+  }
 }
+
+/** `Transfer.readUntil` of one that has been received. */
+const RECEIVED = Infinity;
 
 export class TokenBucketLinks implements LinkModel {
   readonly name = 'token-bucket';
   readonly #context: LinkModelContext;
-  readonly #senders: Sender[] = [];
-  /** By host: when its card will have read everything that has come so far. */
-  readonly #readUntil: number[] = [];
+  readonly #cards: (Card | undefined)[] = [];
 
   constructor(context: LinkModelContext) {
     this.#context = context;
   }
 
   wake(flow: Flow): void {
-    if (flow.modelSlot >= 0) return;
-    flow.modelSlot = 0;
-    const sender = this.#sender(flow.from);
-    sender.turns.push(flow);
-    if (!sender.busy) this.#nextChunk(flow.from, sender);
+    const card = this.#card(flow.from);
+    let admitted = Math.max(0, flow.modelSlot);
+    for (; admitted < flow.queue.length; admitted++) card.push(flow);
+    flow.modelSlot = admitted;
+    if (card.flow === undefined) this.#next(card);
   }
 
-  abort(): void {
-    // An empty queue is skipped when its turn comes.
+  abort(flow: Flow): void {
+    // What waits is skipped when its turn comes.
+    flow.modelSlot = -1;
+    const card = this.#cards[flow.from.host];
+    const transfer = card?.sending;
+    if (card?.flow !== flow || transfer === undefined) return;
+    const { now } = this.#context.clock;
+    transfer.cut = true;
+    const unsent = Math.max(0, card.sentUntil - now) * card.upRate;
+    card.sentUntil = Math.min(card.sentUntil, now);
+    card.flow = card.sending = undefined;
+    card.version++;
+    const receiver = this.#cards[flow.to.host];
+    const index = receiver?.reading.indexOf(transfer) ?? -1;
+    if (receiver !== undefined && index >= 0) this.#stopReading(receiver, index, unsent / receiver.downRate);
+    this.#next(card);
   }
 
-  rateChanged(): void {
-    // Rates are read chunk by chunk.
+  deafened(flow: Flow): void {
+    const card = this.#cards[flow.to.host];
+    if (card === undefined) return;
+    for (let i = card.readingFlows.length - 1; i >= 0; i--)
+      if (card.readingFlows[i] === flow) this.#stopReading(card, i, Infinity);
   }
 
-  #sender(nic: Nic): Sender {
-    return (this.#senders[nic.host] ??= { turns: [], head: 0, busy: false });
+  rateChanged(nic: Nic): void {
+    const card = this.#cards[nic.host];
+    if (card === undefined) return;
+    const { clock } = this.#context;
+    const later = (until: Millis, factor: number): Millis =>
+      until > clock.now ? clock.now + (until - clock.now) * factor : until;
+    card.sentUntil = later(card.sentUntil, card.upRate / nic.upRate);
+    card.upRate = nic.upRate;
+    if (card.flow !== undefined) clock.at(card.sentUntil, this.#sent, card, ++card.version);
+    const slower = card.downRate / nic.downRate;
+    card.readUntil = later(card.readUntil, slower);
+    card.downRate = nic.downRate;
+    card.reading.forEach((transfer, i) =>
+      this.#moveEnd(card.readingFlows[i], transfer, later(transfer.readUntil, slower)),
+    );
   }
 
-  #nextChunk(nic: Nic, sender: Sender): void {
-    while (sender.head < sender.turns.length) {
-      const flow = sender.turns[sender.head++] as Flow;
-      if (sender.head > 64 && sender.head * 2 > sender.turns.length) {
-        sender.turns.splice(0, sender.head);
-        sender.head = 0;
-      }
-      const transfer = flow.closed ? undefined : flow.queue[0];
-      if (transfer === undefined) {
+  #card(nic: Nic): Card {
+    return (this.#cards[nic.host] ??= new Card(nic, this.#context.clock.now - this.#context.burstMs));
+  }
+
+  /** The card is free: begin with the payload that has waited longest. */
+  #next(card: Card): void {
+    const { clock, burstMs } = this.#context;
+    while (card.size > 0) {
+      const flow = card.shift();
+      if (flow === undefined || flow.modelSlot < 0) continue;
+      const transfer = flow.queue[0];
+      if (transfer === undefined || flow.closed) {
         flow.modelSlot = -1;
         continue;
       }
-      const bytes = Math.min(this.#context.chunkBytes, transfer.length - transfer.sent);
-      sender.busy = true;
-      this.#context.clock.after(bytes / nic.upRate, () => this.#chunkSent(nic, sender, flow, transfer, bytes));
+      card.flow = flow;
+      card.sending = transfer;
+      card.sentUntil = Math.max(card.sentUntil, clock.now - burstMs) + transfer.length / card.upRate;
+      clock.afterConstant(flow.latencyMs, this.#headArrived, flow, transfer);
+      clock.at(card.sentUntil, this.#sent, card, ++card.version);
       return;
     }
-    sender.turns.length = 0;
-    sender.head = 0;
   }
 
-  #chunkSent(nic: Nic, sender: Sender, flow: Flow, transfer: Transfer, bytes: number): void {
-    sender.busy = false;
-    const first = transfer.sent === 0;
-    transfer.sent += bytes;
-    const last = transfer.sent >= transfer.length;
-    if (flow.closed || flow.queue[0] !== transfer) {
-      // The connection ended under the chunk; what has left before it is on its way.
-      flow.modelSlot = -1;
-    } else {
-      this.#context.clock.afterConstant(flow.latencyMs, () => this.#chunkArrived(flow, transfer, bytes, first, last));
-      sender.turns.push(flow);
-      if (last) {
-        flow.queue.shift();
-        flow.sent(transfer);
-      }
-    }
-    this.#continue(nic, sender);
-  }
+  readonly #sent = (card: Card, version: number): void => {
+    const { flow, sending: transfer } = card;
+    if (card.version !== version || flow === undefined || transfer === undefined) return;
+    card.flow = card.sending = undefined;
+    flow.queue.shift();
+    flow.modelSlot--;
+    transfer.arrivesAt = this.#context.clock.now + flow.latencyMs;
+    if (transfer.headed) this.#scheduleReceived(flow, transfer);
+    flow.sent(transfer);
+    // That may have set the card to work already.
+    if ((card.flow as Flow | undefined) === undefined) this.#next(card);
+  };
 
-  /** Telling that the last byte is out may have set this card to work already. */
-  #continue(nic: Nic, sender: Sender): void {
-    if (!sender.busy) this.#nextChunk(nic, sender);
-  }
-
-  #chunkArrived(flow: Flow, transfer: Transfer, bytes: number, first: boolean, last: boolean): void {
+  readonly #headArrived = (flow: Flow, transfer: Transfer): void => {
     if (flow.closed) return;
-    const { clock } = this.#context;
-    const readAt = Math.max(clock.now, this.#readUntil[flow.to.host] ?? 0) + bytes / flow.to.downRate;
-    this.#readUntil[flow.to.host] = readAt;
-    if (first) flow.headArrived(transfer);
-    if (last) {
-      clock.at(readAt, () => {
-        if (!flow.closed) flow.received(transfer);
-      });
+    const { clock, burstMs } = this.#context;
+    transfer.headed = true;
+    if (!transfer.cut) {
+      const card = this.#card(flow.to);
+      card.readUntil = Math.max(card.readUntil, clock.now - burstMs) + transfer.length / card.downRate;
+      transfer.readUntil = card.readUntil;
+      card.reading.push(transfer);
+      card.readingFlows.push(flow);
+      if (transfer.arrivesAt < Infinity) this.#scheduleReceived(flow, transfer);
     }
+    flow.headArrived(transfer);
+  };
+
+  /** The head has arrived, the last byte has left. */
+  #scheduleReceived(flow: Flow, transfer: Transfer): void {
+    const { clock } = this.#context;
+    // Most payloads are read as they come in; they all wait for the same time.
+    if (transfer.readUntil <= transfer.arrivesAt && transfer.arrivesAt === clock.now + flow.latencyMs)
+      clock.afterConstant(flow.latencyMs, this.#received, flow, transfer);
+    else clock.at(Math.max(transfer.readUntil, transfer.arrivesAt), this.#received, flow, transfer);
+  }
+
+  readonly #received = (flow: Flow, transfer: Transfer): void => {
+    if (flow.closed || transfer.readUntil === RECEIVED) return;
+    const { clock } = this.#context;
+    if (transfer.readUntil > clock.now) {
+      // A slower card reads longer than was foreseen.
+      clock.at(transfer.readUntil, this.#received, flow, transfer);
+      return;
+    }
+    transfer.readUntil = RECEIVED;
+    const card = this.#card(flow.to);
+    card.forget(card.reading.indexOf(transfer));
+    flow.received(transfer);
+  };
+
+  /** A payload does not come, or not all of it: up to `atMostMs` of its time go to those behind it. */
+  #stopReading(card: Card, index: number, atMostMs: number): void {
+    const { clock } = this.#context;
+    const transfer = card.reading[index] as Transfer;
+    const unreadMs = Math.min(transfer.readUntil - clock.now, transfer.length / card.downRate);
+    const freedMs = Math.min(unreadMs, atMostMs);
+    card.forget(index);
+    if (!(freedMs > 0)) return;
+    card.readUntil -= freedMs;
+    card.reading.forEach((other, i) => {
+      if (other.readUntil > transfer.readUntil) this.#moveEnd(card.readingFlows[i], other, other.readUntil - freedMs);
+    });
+  }
+
+  /** A payload is read until `until` now; a task that comes too late finds it received. */
+  #moveEnd(flow: Flow | undefined, transfer: Transfer, until: Millis): void {
+    const isEarlier = until < transfer.readUntil;
+    transfer.readUntil = until;
+    if (isEarlier && transfer.arrivesAt < Infinity && flow !== undefined) this.#scheduleReceived(flow, transfer);
   }
 }
