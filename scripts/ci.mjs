@@ -2,6 +2,7 @@
 import { e2eSuites } from './lib/e2e-suites.mjs';
 import { ensureBuilt } from './lib/ensure-built.mjs';
 import { ruleSuites } from './lib/quick-suites.mjs';
+import { simSuites } from './lib/sim-suites.mjs';
 import { finish, runSuites } from './lib/suites.mjs';
 
 process.env.CI ??= 'true';
@@ -12,5 +13,6 @@ finish(
     // The README's own command; its counts are printed by itself.
     { name: 'npm test', command: 'npm', args: ['test', '--silent'], tap: false, limitSeconds: 420, counts: true },
     ...e2eSuites,
+    ...simSuites,
   ]),
 );

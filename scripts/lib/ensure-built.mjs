@@ -12,8 +12,8 @@ export function run(command, args, options = {}) {
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
 
-/** Install and build. Quiet when there is nothing to do. */
-export function ensureBuilt() {
+/** Install and build everything, or some projects and what they need. Quiet when there is nothing to do. */
+export function ensureBuilt(...projects) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
     console.error(`Node ${process.versions.node} is too old: version 20.19 or newer is needed.`);
@@ -25,10 +25,10 @@ export function ensureBuilt() {
     console.error('Installing dependencies (once) …');
     run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
-  build();
+  build(...projects);
 }
 
-/** Compile all packages and their tests; incremental. */
-export function build() {
-  run(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-b']);
+/** Compile all packages and their tests, or some projects; incremental. */
+export function build(...projects) {
+  run(process.execPath, [join(root, 'node_modules/typescript-7/bin/tsc'), '-b', ...projects]);
 }

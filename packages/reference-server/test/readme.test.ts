@@ -104,11 +104,11 @@ test('the links of the documents lead to files', (t) => {
   t.true(links > 30);
 });
 
-test('files and symbols that ARCHITECTURE, GLOSSARY and HACKING name exist', (t) => {
+test('files and symbols that ARCHITECTURE, GLOSSARY, HACKING and SIMULATOR name exist', (t) => {
   let files = 0;
   let symbols = 0;
   const wrong: string[] = [];
-  for (const document of ['docs/ARCHITECTURE.md', 'docs/GLOSSARY.md', 'docs/HACKING.md']) {
+  for (const document of ['docs/ARCHITECTURE.md', 'docs/GLOSSARY.md', 'docs/HACKING.md', 'docs/SIMULATOR.md']) {
     // `core/src/wire/frame.ts` or `core/src/wire/frame.ts#FrameReader`, from the root or below packages/.
     for (const [, path = '', symbol] of read(document).matchAll(
       /`([\w@.-]+(?:\/[\w@.-]+)*\.(?:ts|mjs|cjs|js|json|md)|[\w@.-]+(?:\/[\w@.-]+)+\/?)(?:#([\w.]+))?`/g,
