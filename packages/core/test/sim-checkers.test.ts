@@ -1,6 +1,15 @@
 import test from 'ava';
 import type { Digest } from '@kraken/core/content';
-import { CHECKERS, CheckFailed, Simulation, type MachineFactory, type SimOptions } from '@kraken/core/sim';
+import {
+  CHECKERS,
+  CheckFailed,
+  failureOf,
+  shrinkFailure,
+  Simulation,
+  type MachineFactory,
+  type RunOnce,
+  type SimOptions,
+} from '@kraken/core/sim';
 import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '@kraken/core/swarm';
 
 const KiB = 1024;
@@ -236,4 +245,96 @@ test('no checker objects to the machine as it ships', (t) => {
   const options = { ...SMALL, checkers: ALL_CHECKERS };
   t.is(new Simulation(options).run().unfinished, 0);
   for (const { options: its } of MUTATIONS) t.is(new Simulation({ ...options, ...its }).run().unfinished, 0);
+});
+
+const mutationOf = (checker: string): Mutation => MUTATIONS.find((mutation) => mutation.checker === checker)!;
+const runOf =
+  ({ machine }: Mutation): RunOnce =>
+  (options, watch) =>
+    failureOf(options, watch, machine);
+
+/** Much that has nothing to do with the failure. */
+const NOISE: Partial<SimOptions> = {
+  ...SMALL,
+  origins: 4,
+  trackers: 3,
+  blobs: 2,
+  streaming: true,
+  latencyMs: 3,
+  faults: 12,
+  faultKinds: ['slow-link', 'tracker-amnesia', 'stall'],
+  faultMs: 1000,
+  retryMs: 1000,
+  checkers: ALL_CHECKERS,
+};
+
+test('a failing run is made small, down to the step at which it fails', (t) => {
+  const run = runOf(mutationOf('no-duplicates'));
+  const { options, checker, step, atMs, says } = shrinkFailure(NOISE, run);
+  t.is(checker, 'no-duplicates');
+  t.regex(says, /asked 2 peers/);
+  t.true(options.agents <= 4 && options.agents + options.origins >= 3, 'three hosts are needed for two peers');
+  t.deepEqual([options.faults, options.blobs, options.trackers, options.streaming], [0, 1, 1, false]);
+  const again = run(options)!;
+  t.deepEqual([again.step, again.atMs], [step, atMs]);
+  t.is(run(options, { stepsMax: step - 1 }), undefined, 'one step less does not fail');
+});
+
+test('what only looks see is found at its first step', (t) => {
+  const run = runOf(mutationOf('rarity'));
+  const options = { ...NOISE, checkIntervalMs: 1000, agentUpBytesPerSecond: 1e6 };
+  const atLook = run(options)!;
+  t.is(atLook.checker, 'rarity');
+  t.is(atLook.atMs % 1000, 0, 'without shrinking it is seen at an interval');
+  const { options: small, step, atMs } = shrinkFailure(options, run);
+  const again = run(small)!;
+  t.true(step < again.step && atMs < again.atMs);
+  t.is(run(small, { lookFromStep: 0, stepsMax: step - 1 }), undefined, 'one step less does not fail');
+  t.is(run(small, { lookFromStep: 0 })?.step, step);
+});
+
+test('the faults that a failure needs are kept', (t) => {
+  const mutation = MUTATIONS.find(({ says }) => says === 'overlooks bad pieces')!;
+  const run = runOf(mutation);
+  const given = { ...SMALL, ...mutation.options, faults: 60, faultKinds: ['corrupt', 'stall'], checkers: ALL_CHECKERS };
+  const { options, checker } = shrinkFailure(given, run);
+  t.is(checker, 'banned-dials');
+  const kept = options.faults - options.faultsLeftOut.length;
+  t.true(kept >= 1 && kept < 60, `${kept} faults`);
+  t.is(new Simulation(options).faults.length, kept);
+});
+
+test('pulls that never finish are made small too, and bounded in work', (t) => {
+  const machine = broken({
+    hears: (event) =>
+      event.type === 'message-received' && event.message.type === 'piece-request' && event.message.piece === 3
+        ? undefined
+        : event,
+  });
+  let runs = 0;
+  const { options, checker, says, atMs } = shrinkFailure(
+    { ...NOISE, agents: 6, faults: 3, horizonMs: 30_000 },
+    (options, watch) => {
+      runs++;
+      return failureOf(options, watch, machine);
+    },
+  );
+  t.is(checker, 'unfinished');
+  t.regex(says, /pulls did not finish in 30000 ms/);
+  t.deepEqual([options.agents, options.faults], [1, 0]);
+  t.true(atMs < 30_000);
+  t.true(runs <= 102);
+});
+
+test('an exception is a failure, and a run that holds cannot be shrunk', (t) => {
+  const failure = failureOf(SMALL, {}, () => ({
+    step: () => {
+      throw new TypeError('broken on purpose');
+    },
+    nextWakeup: () => undefined,
+    inspect: () => ({ torrents: [], connections: 0, pulls: [], fetches: 0 }),
+  }));
+  t.is(failure?.checker, 'exception');
+  t.regex(failure?.says ?? '', /broken on purpose/);
+  t.throws(() => shrinkFailure({ ...SMALL, agents: 2 }), { instanceOf: RangeError, message: /holds/ });
 });

@@ -65,6 +65,8 @@ export interface SimOptions {
   readonly hashSecondsPerGB: number;
   /** Faults that are drawn from the seed. */
   readonly faults: number;
+  /** Numbers of drawn faults, from 0, that do not happen; the others stay as they are. */
+  readonly faultsLeftOut: readonly number[];
   /** Names of the kinds that may be drawn. */
   readonly faultKinds: readonly string[];
   /** The safety phase: faults begin and end in it; afterwards everything is healed. */
@@ -122,6 +124,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   diskCapacityBytes: Number.MAX_SAFE_INTEGER,
   hashSecondsPerGB: 0.56,
   faults: 0,
+  faultsLeftOut: [],
   faultKinds: [],
   faultMs: 0,
   retryMs: 0,

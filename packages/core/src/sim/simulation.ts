@@ -22,6 +22,22 @@ import { SimTracker } from './tracker.js';
 import { TraceHash } from './trace.js';
 import { drawWants, LateJoiners, placeBlobs, randomHex } from './workload.js';
 
+/** How a replay is watched more closely; changes nothing in the run. */
+export interface RunWatch {
+  /** From so many steps on, checkers look after every task of the clock. Default: at intervals only. */
+  readonly lookFromStep?: number;
+  /** Stop after so many steps. */
+  readonly stepsMax?: number;
+}
+
+/** How far a run has come. */
+export interface SimProgress {
+  readonly steps: number;
+  readonly lookedAtStep: number;
+  readonly lastStep: number;
+  readonly lastAtMs: Millis;
+}
+
 /** What runs on the nodes; replaced in tests that break it on purpose. */
 export type MachineFactory = (config: SwarmConfig, random: Random) => SimMachine;
 
@@ -55,6 +71,9 @@ export class Simulation implements SimView, FaultTarget {
   readonly #late: LateJoiners;
   #open: number;
   #steps = 0;
+  #lookedAtStep = 0;
+  #lastStep = 0;
+  #lastAtMs: Millis = 0;
 
   constructor(given: Partial<SimOptions> = {}, createMachine: MachineFactory = shipping) {
     const options = simOptions(given);
@@ -108,6 +127,7 @@ export class Simulation implements SimView, FaultTarget {
       onObservation: (host, observation) => {
         count(this.#counts, observation);
         if (observation.kind === 'piece-received' && !host.isOrigin) {
+          this.#progressed();
           this.#counts.pieces++;
           if (observation.fromOrigin) this.#counts.piecesFromOrigins++;
           for (const want of this.#late.pieceStored())
@@ -130,11 +150,16 @@ export class Simulation implements SimView, FaultTarget {
     return this.#open;
   }
 
+  /** Steps of all machines so far, at the last periodic look, and when a pull last got a piece or its answer. */
+  get progress(): SimProgress {
+    return { steps: this.#steps, lookedAtStep: this.#lookedAtStep, lastStep: this.#lastStep, lastAtMs: this.#lastAtMs };
+  }
+
   /**
    * Run until every pull is answered and the network is quiet, or until the horizon.
    * @throws CheckFailed when a checker objects
    */
-  run(): SimReport {
+  run(watch: RunWatch = {}): SimReport {
     for (const node of this.nodes) this.restart(node);
     if (this.options.prefetchMs > 0) for (const { digest } of this.blobs) this.#metaInfo(digest);
     for (const want of this.wants) if (want.askedAt !== Infinity) this.#ask(want, want.askedAt);
@@ -144,7 +169,9 @@ export class Simulation implements SimView, FaultTarget {
     }
     if (this.#checkers.some((checker) => checker.look !== undefined)) this.#lookAgain();
     const { horizonMs } = this.options;
-    while (this.#open > 0 && this.clock.runNext(horizonMs));
+    const { lookFromStep = Infinity, stepsMax = Infinity } = watch;
+    while (this.#open > 0 && this.#steps < stepsMax && this.clock.runNext(horizonMs))
+      if (this.#steps >= lookFromStep) this.#look();
     const finishedAt = this.clock.now;
     if (this.#open === 0) this.#windDown();
     return makeReport({
@@ -181,7 +208,10 @@ export class Simulation implements SimView, FaultTarget {
     const client = new SimClient(host, {
       streaming: this.options.streaming,
       retryMs: this.options.retryMs,
-      onFinished: () => this.#open--,
+      onFinished: () => {
+        this.#open--;
+        this.#progressed();
+      },
       later: (delayMs, task) => this.clock.after(delayMs, task),
     });
     this.#clients[node.number] = client;
@@ -223,9 +253,19 @@ export class Simulation implements SimView, FaultTarget {
 
   #lookAgain(): void {
     this.clock.afterConstant(this.options.checkIntervalMs, () => {
-      for (const checker of this.#checkers) checker.look?.(this);
+      this.#look();
+      this.#lookedAtStep = this.#steps;
       if (this.#open > 0) this.#lookAgain();
     });
+  }
+
+  #look(): void {
+    for (const checker of this.#checkers) checker.look?.(this);
+  }
+
+  #progressed(): void {
+    this.#lastStep = this.#steps;
+    this.#lastAtMs = this.clock.now;
   }
 
   #makeNodes(random: Random): SimNode[] {

@@ -1,9 +1,8 @@
 /** Nothing passes between two nodes; their connections break without a word. */
-import { drawNode, type Fault } from './fault.js';
+import { drawPair, type Fault } from './fault.js';
 
 export const cutLink: Fault = (random, window, options) => {
-  const a = drawNode(random, options);
-  const b = drawNode(random, options);
+  const [a, b] = drawPair(random, options);
   return {
     ...window,
     says: `nodes ${a} and ${b} do not reach each other`,

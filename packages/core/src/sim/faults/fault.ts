@@ -35,11 +35,18 @@ export interface Window {
   readonly untilMs: number;
 }
 
-/** Draws the particulars. */
-export type Fault = (random: Random, window: Window, options: SimOptions) => Injection;
+/** Draws the particulars. Several injections are several things that go wrong together. */
+export type Fault = (random: Random, window: Window, options: SimOptions) => Injection | readonly Injection[];
 
 /** Any node, as a number. */
 export const drawNode = (random: Random, options: SimOptions): number => random.below(options.agents + options.origins);
+
+/** Two nodes that differ, as numbers; an origin always has an agent beside it. */
+export function drawPair(random: Random, options: SimOptions): readonly [number, number] {
+  const a = drawNode(random, options);
+  const b = random.below(options.agents + options.origins - 1);
+  return [a, b < a ? b : b + 1];
+}
 
 export function nodeAt(target: FaultTarget, number: number): SimNode {
   const node = target.nodes[number];

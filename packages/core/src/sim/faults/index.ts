@@ -6,8 +6,10 @@ import { crash } from './crash.js';
 import { cutLink } from './cut-link.js';
 import { diskFull } from './disk-full.js';
 import type { Fault, Injection } from './fault.js';
+import { failingLinks } from './failing-links.js';
 import { forge } from './forge.js';
 import { originLoss } from './origin-loss.js';
+import { shutdown } from './shutdown.js';
 import { slowLink } from './slow-link.js';
 import { stall } from './stall.js';
 import { trackerAmnesia } from './tracker-amnesia.js';
@@ -20,8 +22,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   crash,
   'cut-link': cutLink,
   'disk-full': diskFull,
+  'failing-links': failingLinks,
   forge,
   'origin-loss': originLoss,
+  shutdown,
   'slow-link': slowLink,
   stall,
   'tracker-amnesia': trackerAmnesia,
@@ -36,12 +40,13 @@ export function drawFaults(random: Random, options: SimOptions): Injection[] {
       throw new RangeError(`fault expected one of ${Object.keys(FAULTS).join(', ')}, got ${name}`);
     return fault;
   });
-  const drawn: Injection[] = [];
+  const drawn: (Injection | readonly Injection[])[] = [];
   for (let i = 0; i < options.faults && kinds.length > 0; i++) {
     const fault = kinds[random.below(kinds.length)] as Fault;
     const atMs = random.unit() * options.faultMs;
     const untilMs = atMs + random.unit() * (options.faultMs - atMs);
-    drawn.push(fault(random, { atMs, untilMs }, options));
+    const injections = fault(random, { atMs, untilMs }, options);
+    if (!options.faultsLeftOut.includes(i)) drawn.push(injections);
   }
-  return drawn.sort((a, b) => a.atMs - b.atMs);
+  return drawn.flat().sort((a, b) => a.atMs - b.atMs);
 }
