@@ -7,11 +7,14 @@ import {
   decodeHandshake,
   decodeMessage,
   encodeHandshake,
+  encodeLayerMessage,
   encodeMessage,
   encodePayloadHeader,
   FRAME_HEADER_BYTES,
   FRAME_LENGTH_MAX,
   FrameDecoder,
+  hasCapability,
+  LAYER_CAPABILITY,
   type Handshake,
   type PayloadHeader,
   type PeerMessage,
@@ -497,6 +500,8 @@ test('decoders survive any bytes: only KrakenError is thrown, numbers are never 
 function reencode(body: Uint8Array, isHandshake: boolean): string {
   if (isHandshake) return toHex(encodeHandshake(decodeHandshake(body)).subarray(4));
   const value = decodeMessage(body);
+  if (value.type === 'layer-request' || value.type === 'layer-hashes')
+    return toHex(encodeLayerMessage(value).subarray(4));
   return toHex((value.type === 'piece-payload' ? encodePayloadHeader(value) : encodeMessage(value)).subarray(4));
 }
 
@@ -544,4 +549,40 @@ test('captures: every frame of every recorded session is read and written back b
   t.is(cutPayloads, 6, 'six end inside a payload');
   t.deepEqual(Object.keys(types).sort(), ['announce-piece', 'complete', 'handshake', 'piece-payload', 'piece-request']);
   t.is(types['handshake'], 30);
+});
+
+test('layer messages survive the wire, and bodies that carry part of a hash do not', (t) => {
+  fc.assert(
+    fc.property(fc.nat(), fc.nat(), fc.integer({ min: 0, max: 1000 }), (first, count, hashes) => {
+      const request = { type: 'layer-request' as const, first, count };
+      t.deepEqual(decodeMessage(encodeLayerMessage(request).subarray(4)), request);
+      const answer = { type: 'layer-hashes' as const, first, hashes: new Uint8Array(32 * hashes).fill(first & 0xff) };
+      t.deepEqual(decodeMessage(encodeLayerMessage(answer).subarray(4)), answer);
+    }),
+    { numRuns: 50 },
+  );
+  t.is(toHex(encodeLayerMessage({ type: 'layer-request', first: 0, count: 3 })), '0000000610' + '0e72022003');
+  t.is(toHex(encodeLayerMessage({ type: 'layer-hashes', first: 0, hashes: new Uint8Array(0) })), '00000004100f7a00');
+  t.is(
+    codeOf(() => encodeLayerMessage({ type: 'layer-hashes', first: 0, hashes: new Uint8Array(32768) })),
+    'frame-too-large',
+  );
+  t.is(
+    codeOf(() => decodeMessage(fromHex('100f7a042a020102'))),
+    'frame-malformed',
+    'two bytes are no hash',
+  );
+  t.is(
+    codeOf(() => decodeMessage(fromHex('100e'))),
+    'frame-malformed',
+    'no submessage',
+  );
+});
+
+test('capabilities are the words behind the name of the protocol', (t) => {
+  t.true(hasCapability('kraken-ts/1 layer', LAYER_CAPABILITY));
+  t.true(hasCapability('kraken-ts/2 other layer more', LAYER_CAPABILITY));
+  t.false(hasCapability('kraken-ts/1', LAYER_CAPABILITY));
+  t.false(hasCapability('', LAYER_CAPABILITY));
+  t.false(hasCapability('layer', LAYER_CAPABILITY));
 });

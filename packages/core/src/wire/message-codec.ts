@@ -6,10 +6,13 @@
  */
 import { KrakenError } from '../errors/index.js';
 import { readBitfieldMessage } from './bitfield-message.js';
-import type { PayloadHeader, PeerMessage } from './messages.js';
+import { HASH_BYTES } from '../content/index.js';
+import type { LayerMessage, PayloadHeader, PeerMessage } from './messages.js';
 import { ProtoReader } from './proto-reader.js';
 import { FrameWriter, int32FieldLength, lengthDelimitedLength, stringFieldLength } from './proto-writer.js';
-import { ENVELOPE, ERROR, MESSAGE_TYPE, PIECE, WIRE_TYPE } from './schema.js';
+import { ENVELOPE, ERROR, LAYER, MESSAGE_TYPE, PIECE, WIRE_TYPE } from './schema.js';
+
+const EMPTY = new Uint8Array(0);
 
 /**
  * The whole frame of `message`.
@@ -52,10 +55,36 @@ export function encodePayloadHeader(header: { readonly piece: number; readonly l
 }
 
 /**
- * Reads a body that came after the handshake.
+ * The whole frame of a message about a piece layer. Only for peers that named the capability.
+ * @throws RangeError for a number outside 0..2^31-1
+ * @throws KrakenError `frame-too-large`
+ */
+export function encodeLayerMessage(message: LayerMessage): Uint8Array {
+  if (message.type === 'layer-request') {
+    return encodePiece(MESSAGE_TYPE.layerRequest, ENVELOPE.layerRequest, message.first, 0, message.count);
+  }
+  const { first, hashes } = message;
+  const hashesLength = hashes.length === 0 ? 0 : lengthDelimitedLength(hashes.length);
+  const inner = int32FieldLength(first) + hashesLength;
+  const frame = new FrameWriter(int32FieldLength(MESSAGE_TYPE.layerHashes) + lengthDelimitedLength(inner));
+  frame.int32Field(ENVELOPE.type, MESSAGE_TYPE.layerHashes);
+  frame.lengthDelimited(ENVELOPE.layerHashes, inner);
+  frame.int32Field(LAYER.first, first);
+  if (hashes.length > 0) {
+    frame.lengthDelimited(LAYER.hashes, hashes.length);
+    frame.raw((target, at) => {
+      target.set(hashes, at);
+      return at + hashes.length;
+    });
+  }
+  return frame.bytes;
+}
+
+/**
+ * Reads a body that came after the handshake. Byte values are views of it.
  * @throws KrakenError `frame-malformed`
  */
-export function decodeMessage(body: Uint8Array): PeerMessage | PayloadHeader {
+export function decodeMessage(body: Uint8Array): PeerMessage | PayloadHeader | LayerMessage {
   const reader = new ProtoReader(body);
   let type = 0;
   /** The submessages that came, by field number; fields of a repeated one are merged. */
@@ -68,9 +97,9 @@ export function decodeMessage(body: Uint8Array): PeerMessage | PayloadHeader {
       reader.string(body.length);
     } else if (field === ENVELOPE.bitfield && wireType === WIRE_TYPE.bytes) {
       readBitfieldMessage(reader, reader.lengthDelimitedEnd(body.length), undefined);
-    } else if (field >= ENVELOPE.pieceRequest && field <= ENVELOPE.complete && wireType === WIRE_TYPE.bytes) {
+    } else if (isSubmessage(field) && wireType === WIRE_TYPE.bytes) {
       submessages ??= [];
-      const submessage = (submessages[field] ??= { index: 0, offset: 0, length: 0, code: 0, text: '' });
+      const submessage = (submessages[field] ??= { index: 0, offset: 0, length: 0, code: 0, text: '', hashes: EMPTY });
       readSubmessage(reader, reader.lengthDelimitedEnd(body.length), field, submessage);
     } else {
       reader.skip(body.length);
@@ -86,6 +115,13 @@ interface Submessage {
   length: number;
   code: number;
   text: string;
+  /** A view of the body. */
+  hashes: Uint8Array;
+}
+
+function isSubmessage(field: number): boolean {
+  if (field >= ENVELOPE.pieceRequest && field <= ENVELOPE.complete) return true;
+  return field === ENVELOPE.layerRequest || field === ENVELOPE.layerHashes;
 }
 
 function readSubmessage(reader: ProtoReader, end: number, envelopeField: number, into: Submessage): void {
@@ -103,6 +139,8 @@ function readSubmessage(reader: ProtoReader, end: number, envelopeField: number,
       into.text = reader.string(end);
     } else if (wireType === WIRE_TYPE.bytes && envelopeField === ENVELOPE.piecePayload && field === PIECE.digest) {
       reader.string(end);
+    } else if (wireType === WIRE_TYPE.bytes && envelopeField === ENVELOPE.layerHashes && field === LAYER.hashes) {
+      into.hashes = reader.view(end);
     } else {
       reader.skip(end);
     }
@@ -118,6 +156,9 @@ function isNumber(envelopeField: number, field: number): boolean {
     case ENVELOPE.announcePiece:
     case ENVELOPE.cancelPiece:
       return field === PIECE.index;
+    case ENVELOPE.layerRequest:
+    case ENVELOPE.layerHashes:
+      return field === LAYER.first || field === LAYER.length;
     case ENVELOPE.error:
       return field === ERROR.index || field === ERROR.code;
     default:
@@ -128,7 +169,7 @@ function isNumber(envelopeField: number, field: number): boolean {
 function toMessage(
   type: number,
   submessages: readonly (Submessage | undefined)[] | undefined,
-): PeerMessage | PayloadHeader {
+): PeerMessage | PayloadHeader | LayerMessage {
   switch (type) {
     case MESSAGE_TYPE.bitfield:
       return { type: 'ignored', says: 'handshake on an established connection' };
@@ -150,6 +191,15 @@ function toMessage(
     }
     case MESSAGE_TYPE.complete:
       return { type: 'complete' };
+    case MESSAGE_TYPE.layerRequest: {
+      const { index, length } = required(submessages, ENVELOPE.layerRequest);
+      return { type: 'layer-request', first: index, count: length };
+    }
+    case MESSAGE_TYPE.layerHashes: {
+      const { index, hashes } = required(submessages, ENVELOPE.layerHashes);
+      if (hashes.length % HASH_BYTES !== 0) throw new KrakenError('frame-malformed', 'part of a hash');
+      return { type: 'layer-hashes', first: index, hashes };
+    }
     default:
       return { type: 'ignored', says: `unknown message type ${type}` };
   }

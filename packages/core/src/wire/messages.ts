@@ -30,6 +30,16 @@ export type PeerMessage =
   /** A BITFIELD after the handshake, or a type number that we do not know: logged and ignored. */
   | { readonly type: 'ignored'; readonly says: string };
 
+/**
+ * Ours: parts of a piece layer between peers that both named the `layer` capability. They carry content, so hosts deal
+ * with them and the swarm machine never sees one.
+ */
+export type LayerMessage =
+  /** Send `count` hashes from piece `first` on. */
+  | { readonly type: 'layer-request'; readonly first: number; readonly count: number }
+  /** The hashes, 32 bytes each; none: the sender does not have the layer. */
+  | { readonly type: 'layer-hashes'; readonly first: number; readonly hashes: Uint8Array };
+
 /** Header of a payload; `length` raw bytes follow the frame. */
 export interface PayloadHeader {
   readonly type: 'piece-payload';

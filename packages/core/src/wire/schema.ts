@@ -9,6 +9,9 @@ export const MESSAGE_TYPE = {
   cancelPiece: 4,
   error: 5,
   complete: 6,
+  /** Ours; only sent to peers that named the capability. */
+  layerRequest: 14,
+  layerHashes: 15,
 } as const;
 
 /** Field numbers of the envelope (Kraken: Message). */
@@ -22,6 +25,9 @@ export const ENVELOPE = {
   cancelPiece: 7,
   error: 8,
   complete: 9,
+  /** Ours. At most 15, so that each tag is one byte. */
+  layerRequest: 14,
+  layerHashes: 15,
 } as const;
 
 /** Field numbers of BitfieldMessage. There is no field 1. */
@@ -33,6 +39,9 @@ export const BITFIELD = {
   namespace: 6,
   remoteBitfieldBytes: 7,
 } as const;
+
+/** Field numbers of the messages about piece layers. `length` counts hashes; `hashes` are 32 bytes each. */
+export const LAYER = { first: 2, length: 4, hashes: 5 } as const;
 
 /** Field numbers of an entry of a protobuf map. */
 export const MAP_ENTRY = { key: 1, value: 2 } as const;

@@ -14,6 +14,7 @@ import {
   decodeMessage,
   FrameDecoder,
   type Handshake,
+  type LayerMessage,
   type PayloadHeader,
   type PeerMessage,
 } from '@kraken/core/wire';
@@ -31,6 +32,8 @@ export interface PeerSocketEvents {
   /** The first frame. Reading has stopped; {@link PeerSocket.open} starts it again. */
   handshake(handshake: Handshake): void;
   message(message: PeerMessage): void;
+  /** Parts of piece layers. The hashes are only valid during the call. Absent: they are dropped. */
+  layer?(message: LayerMessage): void;
   /** Must call `receive`, `discard` or `close` before it returns. */
   payload(header: PayloadHeader): void;
   closed(reason: CloseReason, failure: Failure): void;
@@ -234,6 +237,10 @@ export class PeerSocket implements ReadSink {
     }
     const message = this.#decoded(() => decodeMessage(body));
     if (message === undefined) return;
+    if (message.type === 'layer-request' || message.type === 'layer-hashes') {
+      this.#events.layer?.(message);
+      return;
+    }
     if (message.type !== 'piece-payload') {
       this.#events.message(message);
       return;
