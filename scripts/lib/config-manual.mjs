@@ -59,6 +59,12 @@ const DIFFERENCES = [
     why: 'A renewed certificate should not need a restart.',
   },
   {
+    keys: ['agent.record.size_limit', 'origin.record.size_limit'],
+    ours: '256 MiB',
+    kraken: 'no such key',
+    why: 'A recording must not fill the disk.',
+  },
+  {
     keys: ['build-index.tag_policy'],
     ours: '`mutable`: the last put of a tag wins',
     kraken:

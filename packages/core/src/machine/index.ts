@@ -3,6 +3,7 @@ export type { Machine, MachineHost, Millis } from './machine.js';
 export {
   Recorder,
   RECORDING_VERSION,
+  recordingEnd,
   type EffectsSummary,
   type RecordingEnd,
   type RecordingHead,

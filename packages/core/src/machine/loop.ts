@@ -8,6 +8,7 @@ import type { StepRecorder } from './recording.js';
 /** Sees every step, for traces and checkers. Must not change anything. */
 export type StepObserver<Event, Effect> = (now: Millis, event: Event, effects: readonly Effect[]) => void;
 
+/** Feeds one machine: events in the order they came, effects performed after each step, one wake-up pending. */
 export class MachineLoop<Event, Effect> {
   readonly #machine: Machine<Event, Effect>;
   readonly #host: MachineHost<Effect>;

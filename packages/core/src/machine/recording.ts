@@ -23,7 +23,12 @@ export interface RecordingHead {
 /** Why a recording ends. `crash`: the machine threw, its last step says what. `limit`: no more room. */
 export type RecordingEnd = 'stopped' | 'crash' | 'limit';
 
-/** Takes lines without line ends, in order. @returns false when the line did not fit; no more are offered then */
+/** The last line. */
+export function recordingEnd(why: RecordingEnd): string {
+  return JSON.stringify({ end: why });
+}
+
+/** Takes lines without line ends, in order. @returns false when the line did not fit: the sink writes the end, no more are offered */
 export type RecordingSink = (line: string) => boolean;
 
 /** Sees every step of a loop, before and after. Must not change anything. */
@@ -75,7 +80,7 @@ export class Recorder<Event, Effect extends { readonly type: string }> implement
   end(why: RecordingEnd): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#sink(JSON.stringify({ end: why }));
+    this.#sink(recordingEnd(why));
   }
 
   #write(line: string): void {

@@ -2,18 +2,19 @@
 import { createHash, randomInt } from 'node:crypto';
 import { parsePeerId, type PeerContext, type PeerId } from '@kraken/core/content';
 import { PIECE_CHOICES } from '@kraken/core/policy';
-import { silentLogger, silentMetrics } from '@kraken/core/ports';
+import { silentLogger, silentMetrics, type Logger } from '@kraken/core/ports';
 import { Random } from '@kraken/core/random';
-import { DEFAULT_SWARM_CONFIG, SwarmMachine, type SwarmConfig } from '@kraken/core/swarm';
+import { DEFAULT_SWARM_CONFIG, recordSwarm, SwarmMachine, type SwarmConfig } from '@kraken/core/swarm';
 import { bandwidthLimits } from './bandwidth.js';
 import { processPools } from './buffer-pool.js';
 import { systemClock } from './clock.js';
 import { HostCounters } from './counters.js';
 import { PeerListener } from './listener.js';
 import type { PeerNodeOptions } from './peer-node-options.js';
-import { PeerNode } from './peer-node.js';
+import { PeerNode, type NodeRecording } from './peer-node.js';
 import { PeerTls } from './peer-tls.js';
 import type { PeerSocketShared } from './peer-socket.js';
+import { RecordingFile } from './recording-file.js';
 import { SwarmHost } from './swarm-host.js';
 import { SwarmStats } from './swarm-stats.js';
 
@@ -56,13 +57,16 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
     failed: (error) => logger.error({ error }, 'the listening socket failed'),
   });
   const port = await listener.listen();
+  let recording: NodeRecording | undefined;
   try {
     const context = contextOf(options.peer, port);
     const role = context.origin ? 'origin' : 'agent';
     const swarm: SwarmConfig = { ...config, role, peerId: context.peerId };
+    const seed = options.seed ?? randomInt(2 ** 32);
+    recording = openRecording(options, swarm, seed, logger);
     const stats = new SwarmStats(logger, options.metrics ?? silentMetrics);
     const pieceChoices = { ...PIECE_CHOICES, ...options.pieceChoices };
-    const machine = new SwarmMachine(swarm, new Random(options.seed ?? randomInt(2 ** 32)), pieceChoices);
+    const machine = new SwarmMachine(swarm, new Random(seed), pieceChoices);
     const host = new SwarmHost({
       machine,
       store: options.store,
@@ -71,14 +75,40 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
       shared,
       stats,
       logger,
+      recorder: recording?.recorder,
       ...(options.lookupMissing === undefined ? {} : { lookupMissing: options.lookupMissing }),
     });
     listener.serve((peer) => host.accepted(peer));
-    return new PeerNode({ options, port, context, swarm, settings, listener, host, machine, shared, stats });
+    return new PeerNode({
+      recording,
+      options,
+      port,
+      context,
+      swarm,
+      settings,
+      listener,
+      host,
+      machine,
+      shared,
+      stats,
+    });
   } catch (error) {
     listener.close();
+    recording?.file.close();
     throw error;
   }
+}
+
+/** A file that takes the lines, and the recorder that makes them. */
+function openRecording(
+  options: PeerNodeOptions,
+  swarm: SwarmConfig,
+  seed: number,
+  logger: Logger,
+): NodeRecording | undefined {
+  if (options.record === undefined) return undefined;
+  const file = new RecordingFile(options.record, logger, systemClock);
+  return { file, recorder: recordSwarm(swarm, seed, (line) => file.append(line)) };
 }
 
 function contextOf(peer: PeerNodeOptions['peer'], listening: number): PeerContext {

@@ -7,6 +7,7 @@ import type { PieceStore } from '../store/piece-store.js';
 import type { Bandwidth } from './bandwidth.js';
 import type { BufferPools } from './buffer-pool.js';
 import type { HostCounters } from './counters.js';
+import type { RecordOptions } from './recording-file.js';
 import type { TransferStats } from './swarm-stats.js';
 import type { PeerTlsOptions } from './tls-settings.js';
 
@@ -21,6 +22,7 @@ export interface NodeStore extends PieceStore {
 /** Settings of the swarm that differ from the defaults. */
 export type SwarmSettings = Partial<Omit<SwarmConfig, 'peerId' | 'role'>>;
 
+/** What a node is made of. `store` and `peer` are needed, and `tracker` for whoever pulls. */
 export interface PeerNodeOptions {
   readonly store: NodeStore;
   /** Absent on origins, which neither announce nor pull. */
@@ -49,6 +51,8 @@ export interface PeerNodeOptions {
   readonly bandwidth?: Bandwidth;
   /** Transport security of the peer port and of dials. Absent: plain TCP, as in Kraken. */
   readonly tls?: PeerTlsOptions | undefined;
+  /** Write down what the machine sees and does, for `npm run replay`. No payload bytes; digests, addresses and names. */
+  readonly record?: RecordOptions | undefined;
   /** Seed of the machine's random choices; default: drawn. */
   readonly seed?: number;
   /** A peer asked for a blob that is not here: an origin fetches it from storage. */

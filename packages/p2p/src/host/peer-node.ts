@@ -4,8 +4,16 @@
  */
 import type { Digest, MetaInfo, PeerContext } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
+import type { Recorder } from '@kraken/core/machine';
 import type { BlobSource, ByteRange, CancelSignal } from '@kraken/core/ports';
-import type { BlacklistEntry, SwarmConfig, SwarmMachine, TorrentStatus } from '@kraken/core/swarm';
+import type {
+  BlacklistEntry,
+  SwarmConfig,
+  SwarmEffect,
+  SwarmEvent,
+  SwarmMachine,
+  TorrentStatus,
+} from '@kraken/core/swarm';
 import type { TorrentFile } from '../store/piece-store.js';
 import { limitBandwidth, type Bandwidth } from './bandwidth.js';
 import type { PeerListener } from './listener.js';
@@ -19,12 +27,19 @@ import {
 import type { PeerSocketShared } from './peer-socket.js';
 import type { Pull } from './pull.js';
 import { FedBlob, type BlobFeed, type SwarmBlob } from './swarm-blob.js';
+import type { RecordingFile } from './recording-file.js';
 import type { SwarmHost } from './swarm-host.js';
 import type { SwarmStats, TransferStats } from './swarm-stats.js';
 import type { PeerTlsMaterial } from './tls-settings.js';
 import { HeldFile } from './torrent-table.js';
 
 const DEADLINE_MS = 15 * 60_000;
+
+/** The node's recording: who makes the lines, who keeps them. */
+export interface NodeRecording {
+  readonly recorder: Recorder<SwarmEvent, SwarmEffect>;
+  readonly file: RecordingFile;
+}
 
 /** What `createPeerNode` puts together. */
 export interface NodeParts {
@@ -34,6 +49,7 @@ export interface NodeParts {
   readonly swarm: SwarmConfig;
   readonly settings: { handshakeTimeoutMs: number };
   readonly listener: PeerListener;
+  readonly recording: NodeRecording | undefined;
   readonly host: SwarmHost;
   readonly machine: SwarmMachine;
   readonly shared: PeerSocketShared;
@@ -189,6 +205,7 @@ export class PeerNode {
     this.#parts.shared.tls?.reload(material);
   }
 
+  /** Totals since the start. */
   stats(): NodeStats {
     const { stats, shared } = this.#parts;
     return {
@@ -223,6 +240,8 @@ export class PeerNode {
     this.#stopListening?.();
     this.#parts.listener.close();
     await this.#parts.host.stop();
+    this.#parts.recording?.recorder.end('stopped');
+    this.#parts.recording?.file.close();
   }
 
   #check(signal: CancelSignal | undefined): void {

@@ -5,7 +5,7 @@
  */
 import type { Digest, PeerContext } from '@kraken/core/content';
 import { KrakenError, unreachable } from '@kraken/core/errors';
-import { MachineLoop, type Machine, type MachineHost } from '@kraken/core/machine';
+import { MachineLoop, type Machine, type MachineHost, type StepRecorder } from '@kraken/core/machine';
 import type { Logger, TrackerClient } from '@kraken/core/ports';
 import type { CloseReason, Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
 import { encodeHandshake, encodeMessage } from '@kraken/core/wire';
@@ -27,6 +27,8 @@ export interface SwarmHostOptions {
   readonly shared: PeerSocketShared;
   readonly stats: SwarmStats;
   readonly logger: Logger;
+  /** Sees every step of the machine. */
+  readonly recorder?: StepRecorder<SwarmEvent, SwarmEffect> | undefined;
   /** A peer asked for a blob that is not on disk. */
   readonly lookupMissing?: (namespace: string, digest: Digest) => void;
 }
@@ -59,7 +61,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   constructor(options: SwarmHostOptions) {
     const { store, tracker, context, logger, lookupMissing } = options;
     this.#options = options;
-    this.#loop = new MachineLoop(options.machine, this);
+    this.#loop = new MachineLoop(options.machine, this, undefined, options.recorder);
     this.#work = new SwarmWork({
       store,
       tracker,

@@ -87,6 +87,7 @@ const peer = {
     'address announced to peers; default: the first of eth0, ib0, eth1, eth2, else the first non-loopback IPv4',
   ),
   'peer-port': int('port of the peer protocol; required'),
+  record: text('file for a recording of the swarm engine, for npm run replay; replaces record.path of the file'),
 } as const;
 
 /** Flags of each role. */

@@ -102,14 +102,16 @@ function port(flags: Readonly<Record<string, unknown>>, name: string): number {
   return value;
 }
 
-function optional(flags: { 'peer-ip'?: string; zone?: string; cluster?: string }): {
+function optional(flags: { 'peer-ip'?: string; zone?: string; cluster?: string; record?: string }): {
   peerIp?: string;
   zone?: string;
   cluster?: string;
+  record?: string;
 } {
   return {
     ...(flags['peer-ip'] === undefined ? {} : { peerIp: flags['peer-ip'] }),
     ...(flags.zone === undefined ? {} : { zone: flags.zone }),
     ...(flags.cluster === undefined ? {} : { cluster: flags.cluster }),
+    ...(flags.record === undefined ? {} : { record: flags.record }),
   };
 }

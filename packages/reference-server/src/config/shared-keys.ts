@@ -301,6 +301,17 @@ export const networkEvent = ignored(
   struct({ enabled: key(bool, ''), log_path: key(string, '') }),
   'Network event files are not offered yet.',
 );
+/** Ours. */
+export const record = key(
+  struct({
+    path: key(
+      string,
+      'File for what the swarm engine sees and does, as JSON lines without content of blobs, for `npm run replay`; empty = none. An older file is kept as `<path>.previous`.',
+    ),
+    size_limit: key(byteSize, 'Recording ends when the file is so long.', 256 * 2 ** 20),
+  }),
+  'Ours: recording. `--record FILE` does the same.',
+);
 export const peerIdFactory = key(string, '`addr_hash` (stable) or `random`.', 'addr_hash');
 
 export const backends = key(

@@ -89,3 +89,12 @@ export function peerIpOf(flag: string | undefined): string {
   }
   throw new KrakenError('config-invalid', '--peer-ip: no address found on any interface; give one');
 }
+
+/** Where to record to; the flag counts more than the file. `undefined`: nowhere. */
+export function recordOf(
+  config: AgentConfig['record'],
+  flag: string | undefined,
+): { path: string; sizeLimitBytes: number } | undefined {
+  const path = flag ?? config.path;
+  return path === '' ? undefined : { path, sizeLimitBytes: config.size_limit };
+}
