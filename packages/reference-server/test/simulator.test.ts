@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { SCENARIOS, type Scenario } from '@kraken/core/sim';
+import {
+  CheckFailed,
+  SCENARIOS,
+  Simulation,
+  type MachineFactory,
+  type Scenario,
+  type SimOptions,
+} from '@kraken/core/sim';
+import { SwarmMachine, type SwarmEffect, type SwarmEvent } from '@kraken/core/swarm';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const script = <T>(path: string): Promise<T> => import(new URL(path, `file://${root}`).href) as Promise<T>;
@@ -93,6 +101,39 @@ test('a sweep runs drawn seeds', (t) => {
   const { status, stdout } = node('scripts/sim.mjs', '--sweep', '2', '--agents-max', '5', '--seed', '7');
   t.is(status, 0, stdout);
   t.regex(stdout, /^2 seeds from 7: 0 failed; \d+ steps in .* steps\/s, rss=\d+MiB/m);
+});
+
+test('a seed that fails is printed with the command that repeats it, and made small', async (t) => {
+  const { sweep } = await script<{
+    sweep: (
+      first: number,
+      total: number,
+      agentsMax: number,
+      options: { say: (line: string) => void; createMachine: MachineFactory },
+    ) => boolean;
+  }>('scripts/lib/sim/sweep.mjs');
+  const lines: string[] = [];
+  // Commits what it has as soon as it has a piece.
+  const createMachine: MachineFactory = (config, random) => {
+    const machine = new SwarmMachine(config, random);
+    const step = (now: number, event: SwarmEvent): SwarmEffect[] => {
+      const effects = machine.step(now, event);
+      return event.type === 'piece-stored' ? [...effects, { type: 'commit-blob', digest: event.digest }] : effects;
+    };
+    return { step, nextWakeup: () => machine.nextWakeup(), inspect: () => machine.inspect() };
+  };
+  t.false(sweep(1, 1, 20, { say: (line) => void lines.push(line), createMachine }));
+  const [failure = '', shrunk = '', end = ''] = lines;
+  t.regex(failure, /^FAILED seed 1: \S+: .*\n {2}repeat: npm run sim -- --options '\{"seed":1,/);
+  const [, small = ''] =
+    /^ {2}shortest failing prefix: \d+ steps, .*\n {2}repeat: npm run sim -- --options '(.*)'$/.exec(shrunk) ?? [];
+  t.regex(end, /^1 seeds from 1: 1 failed; 0 steps/);
+  const [, large = ''] = /--options '(.*)'$/.exec(failure) ?? [];
+  const agents = (options: string): number => (JSON.parse(options) as { agents: number }).agents;
+  t.true(agents(small) <= agents(large));
+  t.throws(() => new Simulation(JSON.parse(small) as Partial<SimOptions>, createMachine).run(), {
+    instanceOf: CheckFailed,
+  });
 });
 
 interface Outcome {
