@@ -1,0 +1,68 @@
+// `npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save]`: measures, prints a table, saves it under
+// benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { ensureBuilt } from '../scripts/lib/ensure-built.mjs';
+import { Payloads } from './engine/payloads.mjs';
+import { GROUPS } from './engine/rows.mjs';
+import { describeMachine, machineCpuSec } from './lib/machine.mjs';
+import { missingPackages } from './lib/prerequisites.mjs';
+import { verdictOf, writeTable } from './lib/table.mjs';
+
+const RESULTS = new URL('results/', import.meta.url);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string' },
+    'no-save': { type: 'boolean', default: false },
+  },
+});
+const names = values.only?.split(',') ?? Object.keys(GROUPS);
+const unknown = names.filter((name) => !Object.hasOwn(GROUPS, name));
+if (positionals.length !== 1 || positionals[0] !== 'engine' || unknown.length > 0) {
+  console.error('usage: npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save]');
+  console.error(`groups: ${Object.keys(GROUPS).join(', ')}`);
+  process.exit(2);
+}
+const missing = missingPackages([...new Set(names.flatMap((name) => GROUPS[name].needs))]);
+if (missing.length > 0) {
+  console.error(
+    `To compare with, these Debian packages are needed: apt-get install --no-install-recommends ${missing.join(' ')}`,
+  );
+  process.exit(2);
+}
+ensureBuilt();
+
+const startedAt = new Date();
+const begun = { at: performance.now(), machine: machineCpuSec() };
+const payloads = new Payloads();
+const lines = [];
+try {
+  for (const name of names) {
+    const note = (text) => console.error(`… ${text}`);
+    lines.push(...(await GROUPS[name].measure({ payloads, rounds: Number(values.rounds), note })));
+  }
+} finally {
+  payloads.close();
+}
+const result = {
+  benchmark: 'engine',
+  startedAt: startedAt.toISOString(),
+  rounds: Number(values.rounds),
+  storage: payloads.storage,
+  machine: describeMachine(),
+  /** How many cores were busy on average, with whatever ran. */
+  busyCores: (machineCpuSec() - begun.machine) / ((performance.now() - begun.at) / 1000),
+  lines,
+};
+const table = writeTable(result);
+console.log(table);
+if (!values['no-save']) {
+  mkdirSync(RESULTS, { recursive: true });
+  const name = `${result.startedAt.slice(0, 10)}-engine`;
+  writeFileSync(new URL(`${name}.json`, RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
+  writeFileSync(new URL(`${name}.md`, RESULTS), table);
+}
+process.exitCode = lines.some((line) => verdictOf(line) === 'MISSED') ? 1 : 0;
