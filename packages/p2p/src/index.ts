@@ -22,6 +22,7 @@ export {
 } from './host/peer-node-options.js';
 export type { NamespaceWeight } from './host/namespace-classes.js';
 export type { PeerNode } from './host/peer-node.js';
+export type { NetworkEventOptions } from './host/network-events.js';
 export type { RecordOptions } from './host/recording-file.js';
 export type { PeerTlsMaterial, PeerTlsMode, PeerTlsOptions } from './host/tls-settings.js';
 export type { SwarmBlob } from './host/swarm-blob.js';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { isKrakenError } from '@kraken/core/errors';
 import { silentLogger, type Logger } from '@kraken/core/ports';
-import { RecordingFile } from '../dist/host/recording-file.js';
+import { openRecordingFile } from '../dist/host/recording-file.js';
 import { MemoryTracker, readAll, startNode, startOrigin, tempDir } from './client-kit.js';
 import { eventually, ManualClock, MIB, RawPeer, testBlob } from './host-kit.js';
 
@@ -84,7 +84,7 @@ test('a full recording ends with a line that says so, and the node goes on', asy
   const logger = warnings();
   const { node } = await startNode(t, { tracker, logger, record: { path, sizeLimitBytes: 8000 } });
   await node.download(blob.digest, { deadlineMs: 20_000 });
-  t.true(logger.said.includes('the recording is full and ends'));
+  t.true(logger.said.includes('recording: the file is full and ends'));
   const text = readFileSync(path, 'utf8');
   t.true(text.length <= 8000);
   t.true(text.endsWith('\n{"end":"limit"}\n'));
@@ -96,7 +96,7 @@ test('a full recording ends with a line that says so, and the node goes on', asy
 test('lines reach the file soon, batches at once; the file of the last run is kept', async (t) => {
   const path = join(await tempDir(t), 'lines');
   const clock = new ManualClock();
-  const file = new RecordingFile({ path }, silentLogger, clock);
+  const file = openRecordingFile({ path }, silentLogger, clock);
   file.append('first');
   t.is(readFileSync(path, 'utf8'), '');
   clock.advance(200);
@@ -109,10 +109,10 @@ test('lines reach the file soon, batches at once; the file of the last run is ke
   t.false(file.append('too late'));
   t.true(readFileSync(path, 'utf8').endsWith('\nlast\n'));
 
-  new RecordingFile({ path }, silentLogger, clock).close();
+  openRecordingFile({ path }, silentLogger, clock).close();
   t.is(readFileSync(path, 'utf8'), '');
   t.true(readFileSync(`${path}.previous`, 'utf8').startsWith('first\n'));
-  const nowhere = t.throws(() => new RecordingFile({ path: join(path, 'x') }, silentLogger, clock));
+  const nowhere = t.throws(() => openRecordingFile({ path: join(path, 'x') }, silentLogger, clock));
   t.true(isKrakenError(nowhere, 'config-invalid'));
 });
 
@@ -120,10 +120,10 @@ test('a process that dies of an error leaves its last lines', async (t) => {
   const path = join(await tempDir(t), 'dying');
   const module = new URL('../dist/host/recording-file.js', import.meta.url).href;
   const code = `
-    import { RecordingFile } from ${JSON.stringify(module)};
+    import { openRecordingFile } from ${JSON.stringify(module)};
     const log = { debug() {}, info() {}, warn() {}, error() {} };
     const clock = { now: () => 0, after: () => () => undefined };
-    const file = new RecordingFile({ path: ${JSON.stringify(path)} }, log, clock);
+    const file = openRecordingFile({ path: ${JSON.stringify(path)} }, log, clock);
     file.append('the last step');
     setImmediate(() => { throw new Error('bug'); });`;
   const { status } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });

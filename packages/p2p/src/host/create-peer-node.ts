@@ -1,6 +1,6 @@
 /** Puts a node together: listener, machine, host. Owns the defaults of what is not a setting of the swarm. */
 import { createHash, randomInt } from 'node:crypto';
-import { parsePeerId, type PeerContext, type PeerId } from '@kraken/core/content';
+import { parsePeerId, type Digest, type PeerContext, type PeerId } from '@kraken/core/content';
 import { PIECE_CHOICES } from '@kraken/core/policy';
 import { silentLogger, silentMetrics, type Logger } from '@kraken/core/ports';
 import { Random } from '@kraken/core/random';
@@ -14,9 +14,11 @@ import type { PeerNodeOptions } from './peer-node-options.js';
 import { PeerNode, type NodeRecording } from './peer-node.js';
 import { PeerTls } from './peer-tls.js';
 import type { PeerSocketShared } from './peer-socket.js';
-import { RecordingFile } from './recording-file.js';
+import { openNetworkEvents, type NetworkEvents } from './network-events.js';
+import { openRecordingFile } from './recording-file.js';
 import { SwarmHost } from './swarm-host.js';
 import { SwarmStats } from './swarm-stats.js';
+import { TorrentLog } from './torrent-log.js';
 
 const HANDSHAKES_MAX = 256;
 const TURN_BUDGET_BYTES = 512 * 1024;
@@ -58,16 +60,26 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
   });
   const port = await listener.listen();
   let recording: NodeRecording | undefined;
+  let networkEvents: NetworkEvents | undefined;
   try {
     const context = contextOf(options.peer, port);
     const role = context.origin ? 'origin' : 'agent';
     const swarm: SwarmConfig = { ...config, role, peerId: context.peerId };
     const seed = options.seed ?? randomInt(2 ** 32);
     recording = openRecording(options, swarm, seed, logger);
+    if (options.networkEvents !== undefined) {
+      const eventContext = {
+        self: context.peerId,
+        connCapacity: config.connectionsPerTorrentMax,
+        have: (digest: Digest) => host.torrents.get(digest)?.file.have,
+        wallClock: Date.now,
+      };
+      networkEvents = openNetworkEvents(options.networkEvents, eventContext, logger, systemClock);
+    }
     const stats = new SwarmStats(logger, options.metrics ?? silentMetrics);
     const pieceChoices = { ...PIECE_CHOICES, ...options.pieceChoices };
     const machine = new SwarmMachine(swarm, new Random(seed), pieceChoices);
-    const host = new SwarmHost({
+    const host: SwarmHost = new SwarmHost({
       machine,
       store: options.store,
       tracker: options.tracker,
@@ -75,12 +87,15 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
       shared,
       stats,
       logger,
+      torrentLog: new TorrentLog(logger),
+      networkEvents,
       recorder: recording?.recorder,
       ...(options.lookupMissing === undefined ? {} : { lookupMissing: options.lookupMissing }),
     });
     listener.serve((peer) => host.accepted(peer));
     return new PeerNode({
       recording,
+      networkEvents,
       options,
       port,
       context,
@@ -95,6 +110,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
   } catch (error) {
     listener.close();
     recording?.file.close();
+    networkEvents?.close();
     throw error;
   }
 }
@@ -107,7 +123,7 @@ function openRecording(
   logger: Logger,
 ): NodeRecording | undefined {
   if (options.record === undefined) return undefined;
-  const file = new RecordingFile(options.record, logger, systemClock);
+  const file = openRecordingFile(options.record, logger, systemClock);
   return { file, recorder: recordSwarm(swarm, seed, (line) => file.append(line)) };
 }
 

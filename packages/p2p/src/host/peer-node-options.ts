@@ -7,6 +7,7 @@ import type { PieceStore } from '../store/piece-store.js';
 import type { Bandwidth } from './bandwidth.js';
 import type { BufferPools } from './buffer-pool.js';
 import type { HostCounters } from './counters.js';
+import type { NetworkEventOptions } from './network-events.js';
 import type { RecordOptions } from './recording-file.js';
 import type { TransferStats } from './swarm-stats.js';
 import type { PeerTlsOptions } from './tls-settings.js';
@@ -58,6 +59,8 @@ export interface PeerNodeOptions {
   /** A peer asked for a blob that is not here: an origin fetches it from storage. */
   readonly lookupMissing?: (namespace: string, digest: Digest) => void;
   /** Limit of a pull that names none. Kraken has no limit; default 15 min. */
+  /** Write network events to a file, with Kraken's names and fields. */
+  readonly networkEvents?: NetworkEventOptions | undefined;
   readonly defaultDeadlineMs?: number;
   /** Accepted sockets without a handshake. Default 256. */
   readonly handshakesMax?: number;

@@ -16,7 +16,9 @@ import type {
 } from '@kraken/core/swarm';
 import type { TorrentFile } from '../store/piece-store.js';
 import { limitBandwidth, type Bandwidth } from './bandwidth.js';
+import type { LineFile } from './line-file.js';
 import type { PeerListener } from './listener.js';
+import type { NetworkEvents } from './network-events.js';
 import {
   DEFAULT_NAMESPACE,
   type NodeStats,
@@ -27,7 +29,6 @@ import {
 import type { PeerSocketShared } from './peer-socket.js';
 import type { Pull } from './pull.js';
 import { FedBlob, type BlobFeed, type SwarmBlob } from './swarm-blob.js';
-import type { RecordingFile } from './recording-file.js';
 import type { SwarmHost } from './swarm-host.js';
 import type { SwarmStats, TransferStats } from './swarm-stats.js';
 import type { PeerTlsMaterial } from './tls-settings.js';
@@ -38,7 +39,7 @@ const DEADLINE_MS = 15 * 60_000;
 /** The node's recording: who makes the lines, who keeps them. */
 export interface NodeRecording {
   readonly recorder: Recorder<SwarmEvent, SwarmEffect>;
-  readonly file: RecordingFile;
+  readonly file: LineFile;
 }
 
 /** What `createPeerNode` puts together. */
@@ -50,6 +51,7 @@ export interface NodeParts {
   readonly settings: { handshakeTimeoutMs: number };
   readonly listener: PeerListener;
   readonly recording: NodeRecording | undefined;
+  readonly networkEvents: NetworkEvents | undefined;
   readonly host: SwarmHost;
   readonly machine: SwarmMachine;
   readonly shared: PeerSocketShared;
@@ -243,6 +245,7 @@ export class PeerNode {
     this.#parts.recording?.recorder.end('stopped');
     this.#parts.recording?.file.close();
   }
+    this.#parts.networkEvents?.close();
 
   #check(signal: CancelSignal | undefined): void {
     if (this.#parts.host.stopping) throw new KrakenError('shutting-down');

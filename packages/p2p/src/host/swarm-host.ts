@@ -8,13 +8,15 @@ import { KrakenError, unreachable } from '@kraken/core/errors';
 import { MachineLoop, type Machine, type MachineHost, type StepRecorder } from '@kraken/core/machine';
 import type { Logger, TrackerClient } from '@kraken/core/ports';
 import type { CloseReason, Failure, PieceVerdict, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
-import { encodeHandshake, encodeMessage } from '@kraken/core/wire';
+import { encodeHandshake, encodeMessage, type Handshake } from '@kraken/core/wire';
 import type { PieceStore } from '../store/piece-store.js';
 import { dial } from './dialer.js';
 import type { PeerSocket, PeerSocketEvents, PeerSocketShared } from './peer-socket.js';
+import type { NetworkEvents } from './network-events.js';
 import { Pull } from './pull.js';
 import type { SwarmStats } from './swarm-stats.js';
 import { failureOf, SwarmWork, type EffectOf } from './swarm-work.js';
+import type { TorrentLog } from './torrent-log.js';
 import { TorrentTable } from './torrent-table.js';
 
 export interface SwarmHostOptions {
@@ -27,6 +29,8 @@ export interface SwarmHostOptions {
   readonly shared: PeerSocketShared;
   readonly stats: SwarmStats;
   readonly logger: Logger;
+  readonly torrentLog?: TorrentLog | undefined;
+  readonly networkEvents?: NetworkEvents | undefined;
   /** Sees every step of the machine. */
   readonly recorder?: StepRecorder<SwarmEvent, SwarmEffect> | undefined;
   /** A peer asked for a blob that is not on disk. */
@@ -100,6 +104,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   }): Pull {
     const pull = new Pull(++this.#ticket, wish.digest);
     this.#pulls.set(pull.id, pull);
+    this.#logWhenOver(pull, wish.namespace);
     this.post({
       type: 'pull-requested',
       pull: pull.id,
@@ -110,6 +115,22 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       ...(wish.range === undefined ? {} : { range: wish.range }),
     });
     return pull;
+  }
+
+  #logWhenOver(pull: Pull, namespace: string): void {
+    const { torrentLog } = this.#options;
+    if (torrentLog === undefined) return;
+    const { digest } = pull;
+    const startedAt = this.now();
+    pull.whenOver((failure) =>
+      torrentLog.downloaded({
+        namespace,
+        digest,
+        size: this.torrents.get(digest)?.file.metainfo.length,
+        elapsedMs: this.now() - startedAt,
+        failure: failure === undefined ? undefined : { code: failure.code, says: failure.message },
+      }),
+    );
   }
 
   cancel(pull: Pull): void {
@@ -245,6 +266,8 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         return;
       case 'observe':
         this.#options.stats.note(effect.observation);
+        this.#options.torrentLog?.note(effect.observation);
+        this.#options.networkEvents?.note(effect.observation);
         return;
       default:
         unreachable(effect);
@@ -260,14 +283,17 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
 
   // Connections
 
-  #dial({ conn, ip, port, handshake, timeoutMs }: EffectOf<'dial'>): void {
-    const events = this.#eventsOf(conn, (reply) => {
+  #dial({ conn, peer: peerId, ip, port, handshake, timeoutMs }: EffectOf<'dial'>): void {
+    const greeted = (reply: Handshake): void => {
       const link = this.#links.get(conn);
       if (link === undefined) return;
       link.dialling = false;
       this.post({ type: 'dial-succeeded', conn, handshake: reply });
       link.peer.open();
-    });
+    };
+    const events = this.#eventsOf(conn, greeted, (failure) =>
+      this.#options.torrentLog?.dialFailed(handshake.digest, peerId, failure),
+    );
     const peer = dial({ ip, port, handshake, timeoutMs }, this.#options.shared, events);
     this.#links.set(conn, { peer, dialling: true });
   }
@@ -285,7 +311,11 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     peer.open();
   }
 
-  #eventsOf(conn: number, handshake: PeerSocketEvents['handshake']): PeerSocketEvents {
+  #eventsOf(
+    conn: number,
+    handshake: PeerSocketEvents['handshake'],
+    dialFailed?: (failure: Failure) => void,
+  ): PeerSocketEvents {
     return {
       handshake,
       message: (message) => this.post({ type: 'message-received', conn, message }),
@@ -294,11 +324,9 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         const link = this.#links.get(conn);
         this.#links.delete(conn);
         if (link?.dialling === true) {
-          this.post({
-            type: 'dial-failed',
-            conn,
-            failure: { code: dialFailureCode(reason, failure), says: failure.says },
-          });
+          const why = { code: dialFailureCode(reason, failure), says: failure.says };
+          dialFailed?.(why);
+          this.post({ type: 'dial-failed', conn, failure: why });
         } else {
           this.post({ type: 'connection-closed', conn, reason });
         }

@@ -88,7 +88,6 @@ export class SwarmStats {
       case 'connection-added':
         this.connections++;
         this.#metrics.gauge('connections', this.connections);
-        this.#logger.debug(seen, seen.inbound ? 'incoming connection accepted' : 'outgoing connection accepted');
         return;
       case 'connection-dropped':
         this.connections--;
@@ -98,7 +97,6 @@ export class SwarmStats {
         return;
       case 'connection-refused':
         this.#metrics.count('connections_refused', 1, { reason: seen.reason });
-        this.#logger.debug(seen, 'connection refused');
         return;
       case 'peer-blacklisted':
         this.#metrics.count('peers_blacklisted');

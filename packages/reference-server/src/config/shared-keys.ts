@@ -297,9 +297,12 @@ export const scheduler = key(
   }),
   'The swarm engine.',
 );
-export const networkEvent = ignored(
-  struct({ enabled: key(bool, ''), log_path: key(string, '') }),
-  'Network event files are not offered yet.',
+export const networkEvent = key(
+  struct({
+    enabled: key(bool, 'Write network events.'),
+    log_path: key(string, 'File for them, as JSON lines; beyond 256 MiB it is kept as `<log_path>.previous`.'),
+  }),
+  'Network events: torrents, connections, requests, pieces, with Kraken’s names and fields.',
 );
 /** Ours. */
 export const record = key(

@@ -10,7 +10,7 @@ import { openPort } from './listen.js';
 import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
 import { reconfigure } from './reconfigure.js';
-import { bandwidthOf, peerIdOf, peerIpOf, recordOf, swarmSettings } from './swarm-settings.js';
+import { bandwidthOf, networkEventsOf, peerIdOf, peerIpOf, recordOf, swarmSettings } from './swarm-settings.js';
 import { openTls } from './tls.js';
 import { openHosts } from './upstreams.js';
 
@@ -88,6 +88,7 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
         swarm: swarmSettings(config.scheduler),
         bandwidth: bandwidthOf(config.scheduler),
         tls: tls.peer,
+        networkEvents: networkEventsOf(config.network_event),
         record: recordOf(config.record, flags.record),
         logger,
       }),

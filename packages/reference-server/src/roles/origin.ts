@@ -22,7 +22,7 @@ import { withNodeStats } from './node-stats.js';
 import { warnAtStart, withLifetime, type RoleContext, type RunningRole } from './role.js';
 import { refusePendingTasks } from './pending-tasks.js';
 import { parseJson, reconfigure } from './reconfigure.js';
-import { bandwidthOf, peerIdOf, peerIpOf, recordOf, swarmSettings } from './swarm-settings.js';
+import { bandwidthOf, networkEventsOf, peerIdOf, peerIpOf, recordOf, swarmSettings } from './swarm-settings.js';
 import { openTls } from './tls.js';
 import { openHosts } from './upstreams.js';
 
@@ -140,6 +140,7 @@ export async function startOrigin(
         swarm: swarmSettings(config.scheduler),
         bandwidth: bandwidthOf(config.scheduler),
         tls: tls.peer,
+        networkEvents: networkEventsOf(config.network_event),
         record: recordOf(config.record, flags.record),
         lookupMissing: (namespace, digest) => void refreshFor(namespace, digest),
         logger,

@@ -98,3 +98,16 @@ export function recordOf(
   const path = flag ?? config.path;
   return path === '' ? undefined : { path, sizeLimitBytes: config.size_limit };
 }
+
+/**
+ * Where network events go; `undefined`: nowhere.
+ * @throws KrakenError `config-invalid` when they are wanted and no file is named
+ */
+export function networkEventsOf({
+  enabled,
+  log_path: path,
+}: AgentConfig['network_event']): { path: string } | undefined {
+  if (!enabled) return undefined;
+  if (path === '') throw new KrakenError('config-invalid', 'network_event.log_path: required when enabled');
+  return { path };
+}
