@@ -1,5 +1,6 @@
-// `npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save]`: measures, prints a table, saves it under
-// benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed.
+// `npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]`: measures, prints a table, saves it under
+// benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed. `--as-is` measures what is
+// built, without building.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ensureBuilt } from '../scripts/lib/ensure-built.mjs';
@@ -17,12 +18,13 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     only: { type: 'string' },
     'no-save': { type: 'boolean', default: false },
+    'as-is': { type: 'boolean', default: false },
   },
 });
 const names = values.only?.split(',') ?? Object.keys(GROUPS);
 const unknown = names.filter((name) => !Object.hasOwn(GROUPS, name));
 if (positionals.length !== 1 || positionals[0] !== 'engine' || unknown.length > 0) {
-  console.error('usage: npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save]');
+  console.error('usage: npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]');
   console.error(`groups: ${Object.keys(GROUPS).join(', ')}`);
   process.exit(2);
 }
@@ -33,7 +35,7 @@ if (missing.length > 0) {
   );
   process.exit(2);
 }
-ensureBuilt();
+if (!values['as-is']) ensureBuilt();
 
 const startedAt = new Date();
 const begun = { at: performance.now(), machine: machineCpuSec() };
