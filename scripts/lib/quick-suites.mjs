@@ -4,11 +4,12 @@ const ava = (config, ...args) => ({ command: process.execPath, args: ['node_modu
 /** Unit, property, vector and fixed-seed simulation tests. */
 export const unitSuite = { name: 'unit, property, vectors, fixed seeds', ...ava('ava.config.js'), limitSeconds: 240 };
 
-/** Lint, import rules, formatting. */
+/** Lint, import rules, formatting, and that every export is described. */
 export const ruleSuites = [
   { name: 'lint', command: process.execPath, args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'], limitSeconds: 300 },
   { name: 'format', command: process.execPath, args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', 'packages/*/src/**/*.ts', 'packages/*/test/**/*.ts'], limitSeconds: 60 },
   { name: 'import rules', command: process.execPath, args: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'packages/*/src', '--config', '.dependency-cruiser.cjs', '--output-type', 'err'], limitSeconds: 60 },
+  { name: 'API reference', command: process.execPath, args: ['node_modules/typedoc/bin/typedoc', '--emit', 'none'], limitSeconds: 120 },
 ];
 
 export { ava };

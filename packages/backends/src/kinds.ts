@@ -5,4 +5,5 @@ import { memory } from './memory.js';
 import { s3 } from './s3.js';
 import { testfs } from './testfs.js';
 
+/** The kinds that ship. */
 export const BACKEND_KINDS: readonly BackendKind[] = [file, memory, s3, testfs];

@@ -24,6 +24,7 @@ export interface BackendRule {
   readonly must_ready?: boolean;
 }
 
+/** What backends are made with beside their own settings. */
 export interface BackendManagerOptions {
   /** `auth` of Kraken's YAML: kind → user → credentials. */
   readonly auth?: Readonly<Record<string, unknown>>;

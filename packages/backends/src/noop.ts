@@ -7,6 +7,7 @@ export const NOOP_NAMESPACE = '__noop__';
 
 const absent = async (): Promise<never> => Promise.reject(new KrakenError('blob-unknown'));
 
+/** Has nothing and takes everything. */
 export const noopBackend: StorageBackend = {
   kind: 'noop',
   can: { upload: true, list: true, paginate: true },

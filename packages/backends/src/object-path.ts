@@ -3,6 +3,7 @@ import { createPather } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { posix } from 'node:path';
 
+/** The two directions between names and the paths of objects. */
 export interface ObjectPaths {
   /** Absolute path (`/root/…`) of a name. @throws KrakenError `request-invalid` */
   pathOf(name: string): string;

@@ -2,6 +2,7 @@
 import type { ListPage } from '@kraken/core/ports';
 
 /**
+ * One page of a listing.
  * @param paths ascending
  * @param nameOf maps a path to a name; `undefined` skips it
  */

@@ -2,6 +2,7 @@
 import { parseByteSize } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 
+/** The settings of one backend: each is read once by its type, and what nobody read is an error. */
 export class Settings {
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
@@ -32,6 +33,7 @@ export class Settings {
     return value;
   }
 
+  /** True or false. @throws KrakenError `config-invalid` */
   flag(key: string, fallback: boolean): boolean {
     const value = this.#take(key);
     if (value === undefined) return fallback;

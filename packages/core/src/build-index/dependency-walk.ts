@@ -23,6 +23,7 @@ const DEPENDENCIES_MAX = 10_000;
 /** An index of indexes of manifests is legal; deeper than this is an attack. */
 const DEPTH_MAX = 8;
 
+/** The walk over one tag: what is still to be fetched, and in the end the order of replication. */
 export class DependencyWalk {
   readonly #root: Digest;
   readonly #links = new Map<Digest, ManifestLinks>();

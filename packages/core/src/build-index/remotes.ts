@@ -7,6 +7,7 @@ import { compilePattern } from './pattern.js';
 /** Kraken: `tagserver.duplicate_replicate_stagger` and `duplicate_put_stagger`. */
 export const DEFAULT_NEIGHBOUR_STAGGER_MS = 20 * 60_000;
 
+/** Which clusters get which tags. */
 export interface Remotes {
   /** Build-index addresses of the clusters that `tag` goes to, sorted, each once. */
   matching(tag: string): readonly string[];

@@ -15,6 +15,7 @@ export interface TagTypeRule {
   readonly type: string;
 }
 
+/** What the content of a tag is, by rules over its name. */
 export interface TagTypes {
   /** The type of the first rule that matches. @throws KrakenError `request-invalid` with Go's words when none does */
   typeOf(tag: string): TagType;

@@ -29,7 +29,7 @@ export class Bitfield {
     return field;
   }
 
-  /** @param indexes pieces to set; out of range throws RangeError */
+  /** A bitfield with some pieces set. @param indexes which; out of range throws RangeError */
   static of(length: number, indexes: Iterable<number>): Bitfield {
     const field = new Bitfield(length);
     for (const index of indexes) field.set(index);
@@ -37,7 +37,7 @@ export class Bitfield {
   }
 
   /**
-   * Copies `words` in the layout of {@link words}. Bits at or beyond `length` are cleared.
+   * Copies `words` in the layout of {@link Bitfield.words}. Bits at or beyond `length` are cleared.
    * @throws RangeError unless there are exactly as many words as `length` needs
    */
   static fromWords(length: number, words: Uint32Array): Bitfield {

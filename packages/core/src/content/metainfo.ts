@@ -10,7 +10,7 @@ import type { InfoHash } from './ids.js';
 import { pieceCountOf } from './piece-count.js';
 import { canHaveRoot, parsePiecesRoot, type PiecesRoot } from './piece-layer.js';
 
-/** Metainfo of one blob; make one with {@link createMetaInfo} or {@link parseMetaInfo} in `metainfo-json.ts`. */
+/** Metainfo of one blob; make one with {@link createMetaInfo} or `parseMetaInfo`. */
 export interface MetaInfo {
   readonly digest: Digest;
   readonly infoHash: InfoHash;

@@ -9,6 +9,7 @@ import type { StepRecorder } from './recording.js';
 export type StepObserver<Event, Effect> = (now: Millis, event: Event, effects: readonly Effect[]) => void;
 
 /** Feeds one machine: events in the order they came, effects performed after each step, one wake-up pending. */
+/** Feeds one machine: events in the order they came, effects performed after each step, one wake-up pending. */
 export class MachineLoop<Event, Effect> {
   readonly #machine: Machine<Event, Effect>;
   readonly #host: MachineHost<Effect>;

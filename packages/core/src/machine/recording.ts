@@ -9,6 +9,7 @@ import type { Millis } from './machine.js';
 import { fingerprint } from './fingerprint.js';
 import { valueToJson } from './value-json.js';
 
+/** Version of the lines; a replay refuses others. */
 export const RECORDING_VERSION = 1;
 
 /** How the machine was made. */
@@ -33,7 +34,9 @@ export type RecordingSink = (line: string) => boolean;
 
 /** Sees every step of a loop, before and after. Must not change anything. */
 export interface StepRecorder<Event, Effect> {
+  /** A step is about to begin. */
   stepping(now: Millis, event: Event): void;
+  /** The step has ended. */
   stepped(effects: readonly Effect[]): void;
   /** The machine threw in the step that was announced last. */
   crashed(error: unknown): void;
@@ -60,10 +63,12 @@ export class Recorder<Event, Effect extends { readonly type: string }> implement
     this.#open = sink(valueToJson({ recording: RECORDING_VERSION, ...head }));
   }
 
+  /** Writes the event, before a crash can lose it. */
   stepping(now: Millis, event: Event): void {
     if (this.#open) this.#begun = `{"step":${++this.#steps},"now":${now},"event":${valueToJson(event)}`;
   }
 
+  /** Writes the summary of the effects. */
   stepped(effects: readonly Effect[]): void {
     if (!this.#open) return;
     const { kinds, hash } = summarise(effects);

@@ -46,6 +46,7 @@ function parseLine(line: string): object {
   throw new KrakenError('recording-invalid', `a line expected an object, got ${line.slice(0, 80)}`);
 }
 
+/** Runs recorded steps on a machine and compares effects. */
 export class Replay<Event, Effect extends { readonly type: string }> {
   /** Steps so far. */
   steps = 0;

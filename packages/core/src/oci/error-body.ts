@@ -4,6 +4,7 @@
  */
 import { KrakenError, type OciErrorCode } from '../errors/index.js';
 
+/** One entry of the `errors` list. */
 export interface OciError {
   readonly code: OciErrorCode;
   readonly message: string;

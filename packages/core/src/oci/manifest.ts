@@ -14,6 +14,7 @@ import { manifestKind, OCI_INDEX, OCI_MANIFEST, type ManifestKind } from './medi
 /** Bytes. Source: OCI distribution spec 1.1 "Pushing manifests". */
 export const MANIFEST_BYTES_MAX = 4_194_304;
 
+/** A reference from a manifest to a blob or to another manifest. */
 export interface Descriptor {
   /** Empty when the manifest does not say. */
   readonly mediaType: string;
@@ -23,6 +24,7 @@ export interface Descriptor {
   readonly artifactType?: string;
 }
 
+/** What a manifest says, whichever of the four types it is. */
 export interface Manifest {
   readonly mediaType: string;
   readonly kind: ManifestKind;

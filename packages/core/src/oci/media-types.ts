@@ -1,8 +1,12 @@
 /** Manifest media types that Kraken understands. Never lists layer or config types: they are opaque. */
 
+/** Docker image manifest, version 2 schema 2. */
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+/** Docker manifest list: an image for several platforms. */
 export const DOCKER_MANIFEST_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
+/** OCI image manifest. */
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+/** OCI image index: an image for several platforms. */
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 
 /** What a manifest is made of: layers and a config, or other manifests. */

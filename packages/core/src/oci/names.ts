@@ -15,10 +15,12 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 const quoted = (text: string): string => JSON.stringify(text.slice(0, 300));
 
+/** Whether `text` is a repository name of the OCI grammar. */
 export function isRepository(text: string): boolean {
   return text.length <= REPOSITORY_LENGTH_MAX && REPOSITORY.test(text);
 }
 
+/** Whether `text` is a tag of the OCI grammar. */
 export function isTag(text: string): boolean {
   return TAG.test(text);
 }
@@ -47,6 +49,7 @@ export function parseTagName(text: string): { repository: string; tag: string } 
   return { repository: parseRepository(text.slice(0, colon)), tag: parseTag(text.slice(colon + 1)) };
 }
 
+/** `repository[:tag][@digest]`, taken apart. */
 export interface Reference {
   readonly repository: string;
   readonly tag?: string;

@@ -4,6 +4,7 @@
  */
 import { KrakenError } from '../errors/index.js';
 
+/** Which part of a list is asked for. */
 export interface PageQuery {
   /** Names wanted; absent: all. */
   readonly n?: number;

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from '../errors/index.js';
 
+/** How a fetch from storage stands. */
 export type RefreshOutcome =
   /** The blob is there after all. */
   | { readonly kind: 'ready' }

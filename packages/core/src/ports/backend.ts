@@ -4,9 +4,11 @@ import type { CancelSignal } from './cancel.js';
 /** Content to upload: can be opened again when an attempt fails. */
 export interface UploadSource {
   readonly length: number;
+  /** The content from its first byte; once per attempt. */
   open(): AsyncIterable<Uint8Array>;
 }
 
+/** A part of a listing. */
 export interface ListPage {
   /** Blob hex names or `repo:tag`, as the backend's pather reads them. */
   readonly names: readonly string[];
@@ -23,7 +25,9 @@ export interface StorageBackend {
   readonly kind: string;
   /** What the kind can do; a read-only backend never gets write-back tasks. */
   readonly can: { readonly upload: boolean; readonly list: boolean; readonly paginate: boolean };
+  /** Length of an object in bytes. */
   stat(namespace: string, name: string, signal?: CancelSignal): Promise<{ length: number }>;
+  /** The object; `length` where the kind knows it before the bytes. */
   download(
     namespace: string,
     name: string,
@@ -33,6 +37,7 @@ export interface StorageBackend {
   upload(namespace: string, name: string, source: UploadSource, signal?: CancelSignal): Promise<void>;
   /** Names under `prefix` (a path prefix in the pather's tree; empty = all). `limit` absent = everything, no continuation. */
   list(prefix: string, options?: { limit?: number; continuation?: string; signal?: CancelSignal }): Promise<ListPage>;
+  /** Give up connections and timers. */
   close(): Promise<void>;
 }
 
@@ -42,5 +47,6 @@ export interface BackendManager {
   forNamespace(namespace: string): StorageBackend;
   /** Every backend marked `must_ready` answers. @throws KrakenError `not-ready` naming the first that does not */
   checkReady(signal?: CancelSignal): Promise<void>;
+  /** Close every backend. */
   close(): Promise<void>;
 }

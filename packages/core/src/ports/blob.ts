@@ -25,6 +25,7 @@ export interface OpenedBlob {
   close(): void;
 }
 
+/** What of a blob is wanted, and for how long. */
 export interface OpenOptions {
   /** Bytes that will be read; only their pieces are fetched. Absent: the whole blob. */
   readonly range?: ByteRange;
@@ -55,6 +56,7 @@ export interface BlobStore {
   list(): AsyncIterable<Digest>;
   /** Keep from eviction and deletion while true (Kraken: `_persist`). Durable on return. */
   setPinned(digest: Digest, pinned: boolean): Promise<void>;
+  /** Whether {@link BlobStore.setPinned} holds it. */
   isPinned(digest: Digest): Promise<boolean>;
   /** Sidecar `_torrentmeta`; `undefined` when absent or unreadable (it is then regenerated). */
   metaInfo(digest: Digest): Promise<MetaInfo | undefined>;

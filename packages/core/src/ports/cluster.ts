@@ -20,6 +20,7 @@ export interface AnnounceRequest {
   readonly event?: 'stopped';
 }
 
+/** What a tracker says to an announce. */
 export interface AnnounceAnswer {
   readonly peers: readonly PeerInfo[];
   readonly intervalMs: number;
@@ -82,6 +83,7 @@ export interface OriginDirectory {
 
 /** What proxy and build-index ask of the origin cluster. */
 export interface OriginCluster {
+  /** Length of a blob; `undefined` when no origin and no storage has it. @throws KrakenError `storage-unavailable`, `origin-unavailable` */
   stat(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ length: number } | undefined>;
   /** Bytes are verified against `digest` on the way: the stream ends well only if they match. @throws KrakenError `blob-unknown`, `storage-unavailable`, `origin-unavailable` */
   download(
@@ -96,6 +98,7 @@ export interface OriginCluster {
     source: { length: number; open(): AsyncIterable<Uint8Array> },
     signal?: CancelSignal,
   ): Promise<void>;
+  /** Whether it can work. @throws KrakenError `not-ready` */
   checkReady(signal?: CancelSignal): Promise<void>;
 }
 
@@ -113,5 +116,6 @@ export interface TagSource {
     page?: { limit?: number; offset?: string },
     signal?: CancelSignal,
   ): Promise<{ names: readonly string[]; offset?: string }>;
+  /** Whether it can work. @throws KrakenError `not-ready` */
   checkReady(signal?: CancelSignal): Promise<void>;
 }

@@ -6,6 +6,7 @@
  */
 import type { Random } from '../random/index.js';
 
+/** How waits between attempts grow, and when they end. */
 export interface BackoffConfig {
   /** Wait before the first repetition. */
   readonly initialMs: number;

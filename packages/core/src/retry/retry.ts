@@ -28,6 +28,7 @@ export type RetryDecision =
   /** `attemptsMax` is reached: keep the task for the operator, do not try again. */
   | { readonly type: 'give-up'; readonly state: RetryState };
 
+/** When a task that failed is tried again. */
 export class RetrySchedule {
   readonly #config: BackoffConfig;
 
@@ -41,6 +42,7 @@ export class RetrySchedule {
     return { attempts: 0, nextAttemptAtMs: nowMs + delayMs };
   }
 
+  /** Whether the task may be tried at `nowMs`. */
   isDue(state: RetryState, nowMs: number): boolean {
     return state.nextAttemptAtMs <= nowMs;
   }

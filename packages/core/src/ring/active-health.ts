@@ -13,6 +13,7 @@ export interface ActiveHealthConfig {
   readonly passes: number;
 }
 
+/** As Kraken ships. */
 export const DEFAULT_ACTIVE_HEALTH: ActiveHealthConfig = { fails: 3, passes: 2 };
 
 interface HostTrend {
@@ -21,6 +22,7 @@ interface HostTrend {
   trend: number;
 }
 
+/** Health of hosts that are asked regularly: it changes after several equal answers in a row. */
 export class ActiveHealth {
   readonly #config: ActiveHealthConfig;
   readonly #hosts = new Map<string, HostTrend>();

@@ -12,6 +12,7 @@ export interface PassiveHealthConfig {
   readonly failTimeoutMs: number;
 }
 
+/** As Kraken ships. */
 export const DEFAULT_PASSIVE_HEALTH: PassiveHealthConfig = { fails: 3, failTimeoutMs: 300_000 };
 
 interface HostFailures {
@@ -20,6 +21,7 @@ interface HostFailures {
   unhealthySince: number | undefined;
 }
 
+/** Health of hosts by the requests that got no answer. */
 export class PassiveHealth {
   readonly #config: PassiveHealthConfig;
   readonly #hosts = new Map<string, HostFailures>();

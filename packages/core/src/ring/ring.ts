@@ -16,6 +16,7 @@ const CACHED_SHARDS_MAX = 8192;
 /** Answers whether a member may be used now. */
 export type HealthCheck = (host: string) => boolean;
 
+/** A rendezvous ring over hosts that come and go, with the owners of each digest remembered. */
 export class Ring {
   readonly maxReplica: number;
   #ring: RendezvousRing;

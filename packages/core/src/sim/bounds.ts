@@ -15,6 +15,7 @@ interface Measure {
 
 const seconds = (ascendingMs: readonly number[], share: number): number => percentile(ascendingMs, share) / 1000;
 
+/** What bounds may be set on, and how each is read from a report. */
 export const MEASURES = {
   p50Seconds: { says: 'hosts done, p50', unit: 's', of: (report) => seconds(report.completionMs, 0.5) },
   p99Seconds: { says: 'hosts done, p99', unit: 's', of: (report) => seconds(report.completionMs, 0.99) },
@@ -45,6 +46,7 @@ export interface Growth {
   readonly p99RatioMax: number;
 }
 
+/** One bound against what a run measured. */
 export interface Verdict {
   readonly says: string;
   readonly unit: string;

@@ -67,6 +67,7 @@ class Lane {
   }
 }
 
+/** Time that moves when its next task is run. */
 export class VirtualClock {
   #now: Millis = 0;
   #sequence = 0;

@@ -28,6 +28,7 @@ export interface SimFile {
   hashedAt: Millis;
 }
 
+/** How fast and how large the disk is. */
 export interface SimDiskOptions {
   /** Milliseconds of the worker per byte. */
   readonly hashMsPerByte: number;
@@ -35,6 +36,7 @@ export interface SimDiskOptions {
   readonly capacityBytes: number;
 }
 
+/** The disk of one node: what was synced survives a crash. */
 export class SimDisk {
   readonly #options: SimDiskOptions;
   readonly #files = new Map<Digest, SimFile>();
@@ -52,6 +54,7 @@ export class SimDisk {
     this.#capacityBytes = bytes;
   }
 
+  /** The file of a blob; `undefined` when there is none. */
   file(digest: Digest): SimFile | undefined {
     return this.#files.get(digest);
   }
@@ -61,6 +64,7 @@ export class SimDisk {
     return this.#files.values();
   }
 
+  /** Bytes of all files. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -138,6 +142,7 @@ export class SimDisk {
     return true;
   }
 
+  /** Drop a file; false when there was none. */
   delete(digest: Digest): void {
     const file = this.#files.get(digest);
     if (file === undefined) return;

@@ -4,6 +4,7 @@ import { CheckFailed } from './checkers/index.js';
 import type { SimOptions } from './options.js';
 import { Simulation, type MachineFactory, type RunWatch } from './simulation.js';
 
+/** A run that broke a rule. */
 export interface SimFailure {
   /** Name of the checker that objected, `exception`, or `unfinished`. */
   readonly checker: string;

@@ -5,6 +5,7 @@
 import type { PeerOrderName } from '../policy/index.js';
 import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '../swarm/index.js';
 
+/** What a run is made of. The same options and seed give the same run. */
 export interface SimOptions {
   readonly seed: number;
   readonly agents: number;
@@ -87,6 +88,7 @@ export interface SimOptions {
   readonly originSwarm: Partial<SwarmConfig>;
 }
 
+/** A small run. */
 export const DEFAULT_SIM_OPTIONS: SimOptions = {
   seed: 1,
   agents: 50,

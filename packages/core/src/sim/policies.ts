@@ -5,6 +5,7 @@
 import { SWARM_POLICIES } from '../policy/index.js';
 import type { SwarmConfig } from '../swarm/index.js';
 
+/** Settings of the swarm to compare, by name. */
 export const POLICIES: Readonly<Record<string, Partial<SwarmConfig>>> = {
   ...SWARM_POLICIES,
   /** Kraken's graph and requests, and no handshake version: what a swarm of Go agents does. */

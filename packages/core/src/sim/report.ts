@@ -23,6 +23,7 @@ export interface SimCounts {
   piecesFromOrigins: number;
 }
 
+/** What a run measured. */
 export interface SimReport {
   readonly link: string;
   readonly agents: number;

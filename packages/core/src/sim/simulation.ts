@@ -141,6 +141,7 @@ export class Simulation implements SimView, FaultTarget {
     this.#open = this.wants.length;
   }
 
+  /** Milliseconds of virtual time since the start. */
   get now(): Millis {
     return this.clock.now;
   }

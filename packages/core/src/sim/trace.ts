@@ -47,6 +47,7 @@ const MESSAGE_NUMBERS: Readonly<Record<PeerMessage['type'], number>> = {
   ignored: 6,
 };
 
+/** A hash of everything that happened: equal runs have equal ones. */
 export class TraceHash {
   #low = 0x811c9dc5 | 0;
   #high = 0x9747b28c | 0;

@@ -56,6 +56,7 @@ export type CloseReason =
   | 'torrent-removed'
   | 'shutdown';
 
+/** What the machine is told. */
 export type SwarmEvent =
   // From the embedding program.
   /** Wants a blob. `deadlineAt` on the machine's clock. `range` in bytes, end exclusive; absent = whole blob. `streaming`: an in-order reader waits. */
@@ -135,6 +136,7 @@ export type SwarmEvent =
     }
   | { readonly type: 'connection-closed'; readonly conn: number; readonly reason: CloseReason };
 
+/** What the machine wants done. */
 export type SwarmEffect =
   // Answers to the embedding program.
   /** The length is known: HEAD and headers can be answered, a reader can start. Emitted once per pull, before `pull-finished` ok. */

@@ -1,3 +1,4 @@
+export type { ConnectionPhase } from './connection.js';
 export { DEFAULT_SWARM_CONFIG, type SwarmConfig } from './config.js';
 export type { CloseReason, Failure, PieceVerdict, SwarmEffect, SwarmEvent, SwarmObservation } from './events.js';
 export type { ConnectionView, SwarmView, TorrentStatus, TorrentView } from './inspect.js';

@@ -4,6 +4,7 @@ import type { ConnectionPhase } from './connection.js';
 import type { SwarmContext } from './context.js';
 import type { Torrent, TorrentState } from './torrent.js';
 
+/** One connection. */
 export interface ConnectionView {
   readonly conn: number;
   readonly peer: PeerId;
@@ -21,6 +22,7 @@ export interface ConnectionView {
   readonly sending: number;
 }
 
+/** One torrent in full. */
 export interface TorrentView {
   readonly digest: Digest;
   readonly state: TorrentState;
@@ -44,6 +46,7 @@ export interface TorrentView {
   readonly blacklisted: number;
 }
 
+/** The whole machine. */
 export interface SwarmView {
   readonly torrents: readonly TorrentView[];
   /** Connections of the node, closing ones included. */

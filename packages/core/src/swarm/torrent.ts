@@ -19,6 +19,7 @@ import type { Pull } from './pulls.js';
 import { rotate } from './rotation.js';
 import type { Timer } from './timers.js';
 
+/** Where a torrent is between the wish for a blob and its end. */
 export type TorrentState = 'fetching' | 'opening' | 'leeching' | 'committing' | 'seeding' | 'draining' | 'deleting';
 type BlobOpened = Extract<SwarmEvent, { type: 'blob-opened' }>;
 

@@ -9,6 +9,7 @@ import type { InfoHash, PeerId, PeerInfo } from '../content/index.js';
 import type { Random } from '../random/index.js';
 import { RecencyList, type Links } from './recency-list.js';
 
+/** What the store holds at most. */
 export interface PeerStoreLimits {
   /** A peer that has not announced for so long is forgotten [peerstore.local.ttl]. Kraken: 5 h. */
   readonly ttlMs: number;
@@ -20,6 +21,7 @@ export interface PeerStoreLimits {
   readonly peersMax: number;
 }
 
+/** See the fields for where each comes from. */
 export const DEFAULT_PEER_STORE_LIMITS: PeerStoreLimits = {
   ttlMs: 5 * 3_600_000,
   torrentsMax: 100_000,
@@ -60,6 +62,7 @@ export interface PeerStoreStats {
   readonly evicted: number;
 }
 
+/** Who announced what, and when. */
 export class PeerStore {
   readonly #limits: PeerStoreLimits;
   readonly #random: Random;
@@ -73,6 +76,7 @@ export class PeerStore {
     this.#random = random;
   }
 
+  /** Totals, for metrics. */
   get stats(): PeerStoreStats {
     return { torrents: this.#torrents.size, peers: this.#recency.size, evicted: this.#evicted };
   }

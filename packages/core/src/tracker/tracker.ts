@@ -11,6 +11,7 @@ import type { Random } from '../random/index.js';
 import { DEFAULT_ANNOUNCE_LIMIT, handOut, wantsPeers, type Announcer } from './handout.js';
 import { PeerStore, type PeerStoreLimits } from './peer-store.js';
 
+/** What a tracker is made of. */
 export interface TrackerOptions {
   readonly random: Random;
   /** Name of a peer order: one that ships or one of `peerOrders`. Kraken's shipped tracker and ours: `completeness`. */
@@ -27,6 +28,7 @@ export interface Announce extends Announcer {
   readonly infoHash: InfoHash;
 }
 
+/** Records announces and answers them. */
 export class Tracker {
   readonly peers: PeerStore;
   readonly #random: Random;

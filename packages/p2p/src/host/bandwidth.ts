@@ -5,7 +5,9 @@ import { TokenBucket } from './token-bucket.js';
 
 /** Limits on payload bytes of the node, both directions; absent = none. Kraken: `scheduler.conn.bandwidth`, there in bits. */
 export interface Bandwidth {
+  /** What goes out; absent = no limit. */
   readonly egressBytesPerSec?: number | undefined;
+  /** What comes in; absent = no limit. */
   readonly ingressBytesPerSec?: number | undefined;
   /**
    * How namespaces share the rates while these are short. What no entry names is one class of weight 1, in which payloads

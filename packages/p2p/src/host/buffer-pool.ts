@@ -15,7 +15,9 @@ export interface Waiting {
 /** How long a buffer stays unused before its memory is given back. Guess: 10 s. */
 const TRIM_INTERVAL_MS = 10_000;
 
+/** Recycled buffers of one size under a cap; who comes when all are out waits in line. */
 export class BufferPool {
+  /** Size of each buffer. */
   readonly bufferBytes: number;
   /** Most buffers that exist at a time. */
   readonly limit: number;
@@ -120,6 +122,8 @@ export const processPools = {
 
 /** Where a host takes its buffers from. */
 export interface BufferPools {
+  /** Between sockets and the disk. */
   readonly receive: BufferPool;
+  /** Between the disk and sockets. */
   readonly send: BufferPool;
 }

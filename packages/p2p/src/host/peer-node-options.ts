@@ -24,7 +24,9 @@ export interface NodeStore extends PieceStore {
 export type SwarmSettings = Partial<Omit<SwarmConfig, 'peerId' | 'role'>>;
 
 /** What a node is made of. `store` and `peer` are needed, and `tracker` for whoever pulls. */
+/** What a node is made of. `store` and `peer` are needed, and `tracker` for whoever pulls. */
 export interface PeerNodeOptions {
+  /** Where blobs are kept; `DiskStore` fits. */
   readonly store: NodeStore;
   /** Absent on origins, which neither announce nor pull. */
   readonly tracker?: TrackerClient | undefined;
@@ -36,8 +38,11 @@ export interface PeerNodeOptions {
     readonly port?: number;
     /** Default: SHA-1 of `ip:port` (Kraken's `addr_hash`), stable across restarts. */
     readonly peerId?: PeerId;
+    /** Told to whoever asks, not used for anything. */
     readonly zone?: string;
+    /** As `zone`. */
     readonly cluster?: string;
+    /** Seeds what its store has and never pulls. Default false. */
     readonly origin?: boolean;
   };
   /** Default: the peer port on all interfaces, as Kraken does. */
@@ -49,6 +54,7 @@ export interface PeerNodeOptions {
    * loop: it must be quick and must not throw.
    */
   readonly pieceChoices?: PieceChoices;
+  /** Limits of payload bytes. Default: none. */
   readonly bandwidth?: Bandwidth;
   /** Transport security of the peer port and of dials. Absent: plain TCP, as in Kraken. */
   readonly tls?: PeerTlsOptions | undefined;
@@ -68,7 +74,9 @@ export interface PeerNodeOptions {
   readonly turnBudgetBytes?: number;
   /** Default: the pools that all nodes of the process share. */
   readonly pools?: BufferPools;
+  /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: none. */
   readonly metrics?: Metrics;
 }
 
@@ -96,9 +104,11 @@ export interface PullOptions extends OpenOptions {
 
 /** Totals of a node. */
 export interface NodeStats extends Readonly<TransferStats> {
+  /** Torrents in memory. */
   readonly torrents: number;
   /** Connections that are attached to torrents. */
   readonly connections: number;
+  /** What sockets counted. */
   readonly host: Readonly<HostCounters>;
   /** How often a transfer had to wait for bandwidth or a buffer. */
   readonly waits: { readonly egress: number; readonly ingress: number };

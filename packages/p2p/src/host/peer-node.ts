@@ -62,6 +62,7 @@ export interface NodeParts {
 export class PeerNode {
   /** The port that is listened on. */
   readonly port: number;
+  /** Who the node is to others. */
   readonly context: PeerContext;
   /** The node as a source of blobs for HTTP handlers. */
   readonly blobs: BlobSource;
@@ -207,6 +208,7 @@ export class PeerNode {
     this.#parts.shared.tls?.reload(material);
   }
 
+  /** Totals since the start. */
   /** Totals since the start. */
   stats(): NodeStats {
     const { stats, shared } = this.#parts;

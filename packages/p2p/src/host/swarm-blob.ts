@@ -11,6 +11,7 @@ import type { HeldFile } from './torrent-table.js';
 
 /** An {@link OpenedBlob} out of the swarm. */
 export interface SwarmBlob extends OpenedBlob {
+  /** Digest, length and piece sums. */
   readonly metainfo: MetaInfo;
   /** Resolves when the content is here: the whole blob is committed, or the range verified. Rejects with the pull's failure. */
   readonly finished: Promise<void>;

@@ -10,6 +10,7 @@ import type { SwarmObservation } from '@kraken/core/swarm';
 export interface PeerTraffic {
   /** Payload bytes of verified or sent pieces. */
   bytes: number;
+  /** Verified or sent. */
   pieces: number;
   /** The peer is an origin; only known for peers that we receive from. */
   origin: boolean;
@@ -17,16 +18,25 @@ export interface PeerTraffic {
 
 /** Totals since the start, of a node or of one torrent. */
 export interface TransferStats {
+  /** Requests that were sent. */
   piecesRequested: number;
+  /** Pieces that came, were right, and were stored. */
   piecesReceived: number;
+  /** Payloads of pieces that we had or had not asked for. */
   piecesDuplicate: number;
+  /** Payloads that were wrong or could not be stored. */
   piecesRejected: number;
+  /** Pieces that were handed to sockets whole. */
   piecesSent: number;
+  /** Requests that were not answered in time. */
   requestsExpired: number;
+  /** Behind `piecesReceived`. */
   bytesReceived: number;
+  /** Behind `piecesSent`. */
   bytesSent: number;
   /** The most recent 4096 peers. */
   readonly fromPeers: Map<PeerId, PeerTraffic>;
+  /** As `fromPeers`, of what was sent. */
   readonly toPeers: Map<PeerId, PeerTraffic>;
 }
 

@@ -13,7 +13,9 @@ export type PeerTlsMode = 'required' | 'preferred' | 'off';
 export interface PeerTlsMaterial {
   /** Certificate of this node, followed by intermediate ones. Must be good for servers and clients. */
   readonly cert: string | Buffer;
+  /** Private key of `cert`. */
   readonly key: string | Buffer;
+  /** Of `key`, when it is encrypted. */
   readonly passphrase?: string;
   /** Authorities of peers: whoever has a certificate of one of them is a peer. The authorities of the system do not count. */
   readonly ca: readonly (string | Buffer)[];
@@ -22,6 +24,7 @@ export interface PeerTlsMaterial {
 }
 
 export interface PeerTlsOptions extends PeerTlsMaterial {
+  /** What is done about peers that do not speak TLS. */
   readonly mode: Exclude<PeerTlsMode, 'off'>;
 }
 

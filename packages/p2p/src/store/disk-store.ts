@@ -38,6 +38,7 @@ import type { StoreContext } from './store-context.js';
 import { TorrentTable } from './torrent-table.js';
 import { DiskUploads } from './upload-store.js';
 
+/** What the store holds at most, and for how long. */
 export interface StoreLimits {
   /** Read and gathering buffers of all streams together. Guess: 64 MiB. */
   readonly bufferBytesMax: number;
@@ -47,6 +48,7 @@ export interface StoreLimits {
   readonly uploadIdleMs: number;
 }
 
+/** Where the store keeps what. */
 export interface DiskStoreOptions {
   /** Committed blobs. Created when missing, like the others. */
   readonly cacheDir: string;
@@ -60,9 +62,13 @@ export interface DiskStoreOptions {
   readonly descriptorsMax?: number;
   /** Give the metainfo of blobs a root and keep their piece layer. Default true. */
   readonly pieceLayer?: boolean;
+  /** Those that differ from the defaults. */
   readonly limits?: Partial<StoreLimits>;
+  /** Those settings that differ from `DEFAULT_CLEANUP`. */
   readonly cleanup?: Partial<CleanupOptions>;
+  /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: none. */
   readonly metrics?: Metrics;
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number;
@@ -74,6 +80,7 @@ const DEFAULT_LIMITS: StoreLimits = {
   uploadIdleMs: 21_600_000,
 };
 
+/** Blobs on the local disk in Kraken's layout: committed ones, torrents that grow, uploads. */
 export class DiskStore implements BlobStore, PieceStore {
   readonly #context: StoreContext;
   readonly #blobs: CommittedBlobs;
@@ -153,6 +160,7 @@ export class DiskStore implements BlobStore, PieceStore {
     }
   }
 
+  /** Upload sessions: how content gets in that no peer has. */
   get uploads(): UploadStore {
     return this.#uploads;
   }
@@ -227,6 +235,7 @@ export class DiskStore implements BlobStore, PieceStore {
     await this.#blobs.setPinned(digest, pinned);
   }
 
+  /** Whether `setPinned` holds the blob. */
   async isPinned(digest: Digest): Promise<boolean> {
     this.#check();
     return this.#blobs.isPinned(digest);

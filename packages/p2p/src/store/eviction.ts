@@ -18,6 +18,7 @@ import type { StoreContext } from './store-context.js';
 /** A level of use: bytes of the store's blobs, or percent (0–100) of the cache's file system. */
 export type Watermark = { readonly bytes: number } | { readonly diskPercent: number };
 
+/** When blobs are evicted. */
 export interface CleanupOptions {
   /** Time between sweeps; 0 = none. Kraken: 30 min. */
   readonly intervalMs: number;
@@ -33,6 +34,7 @@ export interface CleanupOptions {
   readonly lowWatermark?: Watermark;
 }
 
+/** See the fields for where each comes from. */
 export const DEFAULT_CLEANUP: CleanupOptions = {
   intervalMs: 1_800_000,
   ttlMs: 0,
@@ -40,8 +42,11 @@ export const DEFAULT_CLEANUP: CleanupOptions = {
   aggressiveTtlMs: 3_600_000,
 };
 
+/** What one cleanup did. */
 export interface SweepResult {
+  /** Blobs and partial downloads that went. */
   readonly evicted: number;
+  /** Bytes on the disk. */
   readonly freedBytes: number;
 }
 

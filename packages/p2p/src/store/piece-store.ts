@@ -9,6 +9,7 @@ import type { Bitfield, Digest, MetaInfo } from '@kraken/core/content';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
 import type { PieceProof } from './piece-proof.js';
 
+/** Files that grow piece by piece; the store port of a node. */
 export interface PieceStore {
   /** A committed blob with metainfo, or a partial one; `undefined` when neither is on disk. Partial pieces have been re-checked. */
   lookup(digest: Digest): Promise<TorrentFile | undefined>;
@@ -20,9 +21,11 @@ export interface PieceStore {
 
 /** An open torrent on disk. All holders of one digest share one object; `release` is counted. */
 export interface TorrentFile {
+  /** Digest, length and piece sums. */
   readonly metainfo: MetaInfo;
   /** Verified pieces. Live; owned by the store. */
   readonly have: Bitfield;
+  /** The whole blob was checked against its digest and is in the cache. */
   readonly committed: boolean;
   /** Strong checks of the pieces of a download; absent once it is committed. */
   readonly proof?: PieceProof | undefined;

@@ -7,6 +7,7 @@ import type { Digest, PiecesRoot } from '@kraken/core/content';
 import type { CancelSignal, Metrics, OriginDirectory } from '@kraken/core/ports';
 import { SingleFlightCache } from './single-flight-cache.js';
 
+/** How much metainfo is kept, and for how long. */
 export interface MetaInfoCacheOptions {
   /** How long a 200 is kept. nginx: 5 min. */
   readonly ttlMs: number;
@@ -20,6 +21,7 @@ export interface MetaInfoCacheOptions {
   readonly lookupsMax: number;
 }
 
+/** See the fields for where each comes from. */
 export const DEFAULT_META_INFO_CACHE: MetaInfoCacheOptions = {
   ttlMs: 300_000,
   otherTtlMs: 1000,

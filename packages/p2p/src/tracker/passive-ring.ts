@@ -6,6 +6,7 @@ import type { Digest } from '@kraken/core/content';
 import type { HostRing } from '@kraken/core/ports';
 import { PassiveHealth, Ring, type PassiveHealthConfig } from '@kraken/core/ring';
 
+/** Where the hosts come from, and when one is left out. */
 export interface PassiveRingOptions extends Partial<PassiveHealthConfig> {
   /** All hosts (`host:port`) now. Called at each lookup: return the same array while nothing changes. */
   readonly hosts: () => readonly string[];

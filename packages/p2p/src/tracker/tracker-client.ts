@@ -48,6 +48,7 @@ export interface TrackerTimeouts {
   readonly readinessMs: number;
 }
 
+/** How large an answer may be. */
 export interface TrackerBodyLimits {
   /** 4 MiB: some 30,000 peers. */
   readonly announce: number;
@@ -55,7 +56,9 @@ export interface TrackerBodyLimits {
   readonly metaInfo: number;
 }
 
+/** See the fields for where each comes from. */
 export const DEFAULT_TRACKER_TIMEOUTS: TrackerTimeouts = { announceMs: 10_000, metaInfoMs: 10_000, readinessMs: 5000 };
+/** See the fields for where each comes from. */
 export const DEFAULT_TRACKER_BODY_LIMITS: TrackerBodyLimits = { announce: 4 * 2 ** 20, metaInfo: 64 * 2 ** 20 };
 
 /** Error texts and readiness answers. */
@@ -73,7 +76,9 @@ const PASSED_ON: ReadonlySet<string> = new Set([
 /** How trackers mark what an origin said. */
 const ORIGIN_SAID = 'origin: ';
 
+/** Which trackers, and how they are spoken to. */
 export interface TrackerClientOptions {
+  /** Which trackers, in which order. */
   readonly ring: HostRing;
   /** Default `http`. */
   readonly scheme?: 'http' | 'https';
@@ -81,11 +86,15 @@ export interface TrackerClientOptions {
   readonly dispatcher?: Dispatcher;
   /** Default 2. 1 sends a GET with a body, for old trackers. */
   readonly announceVersion?: 1 | 2;
+  /** Those that differ from the defaults. */
   readonly timeouts?: Partial<TrackerTimeouts>;
+  /** Those that differ from the defaults. */
   readonly maxBodyBytes?: Partial<TrackerBodyLimits>;
   /** While an origin is still fetching the blob. Kraken: 1 s × 1.3 up to 5 s, 15 min in all. */
   readonly pollBackoff?: BackoffConfig;
+  /** Jitter of polls. Default: seeded at random. */
   readonly random?: Random;
+  /** Default: silent. */
   readonly logger?: Logger;
 }
 
@@ -100,6 +109,7 @@ export interface ClosableTrackerClient extends TrackerClient {
   close(): Promise<void>;
 }
 
+/** A client of trackers over HTTP: the next one is asked when one does not answer. */
 export function createTrackerClient(options: TrackerClientOptions): ClosableTrackerClient {
   return new HttpTrackerClient(options);
 }

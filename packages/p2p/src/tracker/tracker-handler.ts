@@ -30,7 +30,9 @@ const BODY_BYTES_MAX = 64 * 1024;
 /** Half of what Kraken's agents wait for an announce. */
 const DEFAULT_ORIGIN_WAIT_MS = 5000;
 
+/** What a tracker is made of. Only `origins` is needed. */
 export interface TrackerHandlerOptions {
+  /** Who seeds a blob, and its metainfo. */
   readonly origins: OriginDirectory;
   /** Limits of the peers in memory. */
   readonly peers?: Partial<PeerStoreLimits>;
@@ -44,13 +46,17 @@ export interface TrackerHandlerOptions {
   readonly announceIntervalMs?: number;
   /** Peers of one answer, origins not counted [trackerserver.announce_limit]. Kraken: 50. */
   readonly announceLimit?: number;
+  /** Limits that differ from `DEFAULT_META_INFO_CACHE`. */
   readonly metaInfoCache?: Partial<MetaInfoCacheOptions>;
   /** Longest wait of an announcer for the origins; then it gets peers only. Default 5 s. */
   readonly originWaitMs?: number;
   /** Monotonic milliseconds; default `performance.now`. */
   readonly now?: () => number;
+  /** Samples of peers. Default: seeded at random. */
   readonly random?: Random;
+  /** Default: silent. */
   readonly logger?: Logger;
+  /** Default: none. */
   readonly metrics?: Metrics;
 }
 

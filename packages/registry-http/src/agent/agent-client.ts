@@ -17,6 +17,7 @@ const SMALL_TIMEOUT_MS = 10_000;
 const BLOB_TIMEOUT_MS = 600_000;
 const NS_PER_MS = 1_000_000;
 
+/** What other programs ask of an agent. */
 export interface AgentClient {
   /** @throws KrakenError `tag-unknown`, `upstream-failed`, `network-error` */
   getTag(tag: string, signal?: CancelSignal): Promise<Digest>;
@@ -29,10 +30,13 @@ export interface AgentClient {
     digest: Digest,
     options?: { range?: ByteRange; signal?: CancelSignal },
   ): Promise<{ length?: number; partial: boolean; stream: AsyncIterable<Uint8Array> }>;
+  /** Drop the blob; no error when it is not there. */
   remove(digest: Digest, signal?: CancelSignal): Promise<void>;
+  /** Peers that the agent leaves alone. */
   blacklist(signal?: CancelSignal): Promise<readonly BlacklistEntry[]>;
   /** Go field names, durations in ns. */
   reconfigure(config: unknown, signal?: CancelSignal): Promise<void>;
+  /** Whether the agent runs. @throws KrakenError */
   checkHealth(signal?: CancelSignal): Promise<void>;
   /** @throws KrakenError `not-ready` with the agent's text, `network-error` */
   checkReady(signal?: CancelSignal): Promise<void>;
@@ -62,7 +66,7 @@ function parseBlacklist(text: string): readonly BlacklistEntry[] {
   });
 }
 
-/** @param host `host:port` of the agent server */
+/** A client of one agent. @param host `host:port` of the agent server */
 export function createAgentClient(http: HttpClient, host: string): AgentClient {
   const small = { headersTimeoutMs: SMALL_TIMEOUT_MS };
   return {

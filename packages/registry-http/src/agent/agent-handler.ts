@@ -40,6 +40,7 @@ export interface BlacklistEntry {
 /** One thing that must answer before the agent is ready; the error text goes into the answer. */
 export type ReadinessCheck = (signal: AbortSignal) => Promise<void>;
 
+/** What the agent server stands on. */
 export interface AgentHandlerOptions {
   readonly blobs: BlobSource;
   readonly tags: Pick<TagSource, 'get'>;
@@ -49,6 +50,7 @@ export interface AgentHandlerOptions {
   probe(): Promise<void>;
   /** Asked in parallel beside `probe`, reported in this order. Go: build-index, tracker. */
   readonly ready: readonly ReadinessCheck[];
+  /** Peers that are left alone. */
   blacklist(): readonly BlacklistEntry[] | Promise<readonly BlacklistEntry[]>;
   /** A whole scheduler configuration in Go's field names (`SeederTTI`, …; durations in ns). @throws KrakenError `request-invalid` */
   reconfigure(config: unknown): Promise<void>;
@@ -58,6 +60,7 @@ export interface AgentHandlerOptions {
   readonly metrics?: Metrics;
 }
 
+/** An image that a container runtime of this host should pull. */
 export interface PreloadRequest {
   readonly runtime: 'docker' | 'containerd';
   readonly repository: string;

@@ -8,6 +8,7 @@ import { KrakenError } from '@kraken/core/errors';
 import { Agent } from 'undici';
 import type { PreloadRequest } from './agent-handler.js';
 
+/** Which daemon pulls, and from where. */
 export interface DockerPreloadOptions {
   /** `unix:///path` or `tcp://host[:port][/base]`. Default `unix:///var/run/docker.sock`. */
   readonly dockerHost?: string;

@@ -34,6 +34,7 @@ const PAGES_MAX = 100_000;
 /** Hosts that one call tries. */
 const HOSTS_TRIED_MAX = 3;
 
+/** Which hosts are asked. */
 export interface BuildIndexClientOptions {
   readonly source: HostSource;
   readonly http: HttpClient;
@@ -117,6 +118,7 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     return (await this.#request('/origin', { headersTimeoutMs: TIMEOUT_MS.quick, signal })).text(1024);
   }
 
+  /** Tell a neighbour of a put. @throws KrakenError `build-index-unavailable`, `upstream-failed` */
   async duplicatePut(
     tag: string,
     digest: Digest,
@@ -133,6 +135,7 @@ export class BuildIndexClient implements TagSource, RemoteBuildIndex, BuildIndex
     await response.discard();
   }
 
+  /** Tell a neighbour of a replication. @throws KrakenError `build-index-unavailable`, `upstream-failed` */
   async duplicateReplicate(
     tag: string,
     digest: Digest,

@@ -43,6 +43,7 @@ const LIST_PATH = '/list/';
 /** Dependencies of one tag: 10,000 digests of 74 bytes. */
 const BODY_MAX_BYTES = 768 * 1024;
 
+/** What the build-index server stands on. */
 export interface BuildIndexHandlerOptions {
   readonly service: TagService;
   /** `host:port` under which other clusters reach the origins of this one. */

@@ -5,6 +5,7 @@ export {
   type RemoteBuildIndex,
   type ReplicatingOrigins,
   type ReplicationTask,
+  type TagReplicationOptions,
 } from './tag-replication.js';
 export { TagService, type BuildIndexNeighbour, type TagServiceOptions } from './tag-service.js';
 export { TagStore, type StoredTag, type TagStoreConfig } from './tag-store.js';

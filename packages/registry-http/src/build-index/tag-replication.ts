@@ -13,15 +13,19 @@ import { TaskQueue, type Clock, type TaskPayload } from '../retry/index.js';
 
 /** What is asked of a build-index elsewhere; the build-index client satisfies it. */
 export interface RemoteBuildIndex {
+  /** Whether the tag exists there. */
   has(tag: string, signal?: CancelSignal): Promise<boolean>;
+  /** What it names there. @throws KrakenError `tag-unknown` */
   get(tag: string, signal?: CancelSignal): Promise<Digest>;
   /** `host:port` of its origins. */
   origin(signal?: CancelSignal): Promise<string>;
+  /** Let the tag name `digest` there. */
   put(tag: string, digest: Digest, signal?: CancelSignal): Promise<void>;
 }
 
 /** The origins of this cluster. */
 export interface ReplicatingOrigins {
+  /** Copy a blob to the origins at `remote`; resolves when they have it. */
   replicateToRemote(namespace: string, digest: Digest, remote: string, signal?: CancelSignal): Promise<void>;
 }
 
@@ -33,8 +37,10 @@ export interface ReplicationTask extends TaskPayload {
   readonly destination: string;
 }
 
+/** What replication stands on. `path`: file of the queue. */
 export interface TagReplicationOptions {
   readonly remotes: Remotes;
+  /** A client of the build-index at `address`. */
   readonly remote: (address: string) => RemoteBuildIndex;
   readonly origins: ReplicatingOrigins;
   /** With mutable tags an existing tag is compared, not taken for done. */

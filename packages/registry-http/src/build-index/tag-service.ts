@@ -41,12 +41,14 @@ import { TagWriteBack, type Replaced } from './tag-write-back.js';
 
 /** What one build-index asks of another in its cluster; the build-index client satisfies it. */
 export interface BuildIndexNeighbour {
+  /** Take note of a put elsewhere; write it back after `delayMs` unless that host has done so. */
   duplicatePut(
     tag: string,
     digest: Digest,
     options: { delayMs: number; replaces: Replaced; putAtMs: number },
     signal?: CancelSignal,
   ): Promise<void>;
+  /** Take note of a replication elsewhere; do it after `delayMs` unless it is done. */
   duplicateReplicate(
     tag: string,
     digest: Digest,
@@ -56,15 +58,18 @@ export interface BuildIndexNeighbour {
   ): Promise<void>;
 }
 
+/** What a build-index stands on. */
 export interface TagServiceOptions {
   readonly store: TagStore;
   readonly backends: BackendManager;
   readonly origins: OriginCluster & ReplicatingOrigins;
   readonly tagTypes: TagTypes;
   readonly remotes: Remotes;
+  /** A client of the build-index at `address`, of another cluster. */
   readonly remote: (address: string) => RemoteBuildIndex;
   /** The other hosts of this cluster, this one excluded. */
   readonly neighbours: HostSource;
+  /** A client of the build-index at `address`, of this cluster. */
   readonly neighbour: (address: string) => BuildIndexNeighbour;
   /** Folder of the retry journals. */
   readonly stateDirectory: string;
@@ -86,6 +91,7 @@ export interface TagServiceOptions {
 /** A neighbour that says nothing for this long is left to its own devices. Kraken: 10 s. */
 const NEIGHBOUR_TIMEOUT_MS = 10_000;
 
+/** One build-index: puts, lookups, listings, replication. */
 export class TagService {
   readonly #options: TagServiceOptions;
   readonly #policy: TagPolicy;
@@ -144,6 +150,7 @@ export class TagService {
     }
   }
 
+  /** Begin with what the queues hold. */
   start(): void {
     this.#writeBack.start();
     this.#replication.start();
@@ -154,6 +161,7 @@ export class TagService {
     return { writeBack: this.#writeBack.size, replication: this.#replication.size };
   }
 
+  /** Stop; what is queued is done after the next start. */
   async close(): Promise<void> {
     await this.#replication.close();
     await this.#writeBack.close();

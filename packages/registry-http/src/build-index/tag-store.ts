@@ -15,6 +15,7 @@ const DATA = 'data';
 const PERSIST = '_persist';
 const RESERVED = new Set([DATA, PERSIST, '_last_access_time']);
 
+/** A tag on disk. */
 export interface StoredTag {
   readonly digest: Digest;
   /** Milliseconds since the epoch. */
@@ -23,12 +24,14 @@ export interface StoredTag {
   readonly pinned: boolean;
 }
 
+/** Where tags are kept. */
 export interface TagStoreConfig {
   readonly cacheDirectory: string;
   /** For files that are being written; emptied at the start. On the same file system. */
   readonly uploadDirectory: string;
 }
 
+/** Tags on the local disk, one file each. */
 export class TagStore {
   readonly #cache: string;
   readonly #uploads: string;

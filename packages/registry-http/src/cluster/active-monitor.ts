@@ -10,6 +10,7 @@ import type { HttpClient } from '../http/index.js';
 import { systemClock, type CancelTimer, type Clock } from '../retry/index.js';
 import type { HostSource } from './host-list.js';
 
+/** Which hosts are asked for their health, and how often. */
 export interface ActiveMonitorOptions {
   readonly source: HostSource & { onChange?(listener: () => void): () => void };
   readonly http: HttpClient;
@@ -63,6 +64,7 @@ export class ActiveMonitor implements HostSource {
     return this.#options.source.hosts();
   }
 
+  /** Whether `host` answered the last times it was asked. */
   isHealthy(host: string): boolean {
     return this.#health.isHealthy(host);
   }
@@ -83,6 +85,7 @@ export class ActiveMonitor implements HostSource {
     return this.#round;
   }
 
+  /** Stop asking. */
   async close(): Promise<void> {
     this.#cancelTimer?.();
     this.#stopWatching?.();

@@ -20,6 +20,7 @@ export interface HostListConfig {
   readonly ttlMs?: number;
 }
 
+/** For tests, and for resolvers other than the system's. */
 export interface HostListOptions {
   /** Addresses of a name, without ports. Default: the system's resolver. */
   readonly resolve?: (name: string) => Promise<readonly string[]>;
@@ -95,6 +96,7 @@ export class HostList implements HostSource {
     };
   }
 
+  /** Stop resolving. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();

@@ -10,11 +10,15 @@ import { sleep, systemClock, type Clock } from '../retry/index.js';
 
 /** Hosts with health; `ActiveMonitor` is one. */
 export interface RingMembers {
+  /** All hosts, healthy or not. */
   members(): readonly string[];
+  /** Whether `host` may be asked. */
   isHealthy(host: string): boolean;
+  /** Called when hosts come or go. @returns how to stop */
   onChange(listener: () => void): () => void;
 }
 
+/** What a ring stands on. */
 export interface OriginRingOptions {
   readonly members: RingMembers;
   /** This host as the list names it; empty for a program that is no member. */
@@ -24,6 +28,7 @@ export interface OriginRingOptions {
   readonly clock?: Clock;
 }
 
+/** The owners of each digest among the origins. */
 export class HashRing {
   readonly self: string;
   readonly #members: RingMembers;
@@ -53,6 +58,7 @@ export class HashRing {
     return this.#ring.order(digest).slice(0, Math.max(1, this.#ring.maxReplica));
   }
 
+  /** All origins, healthy or not. */
   members(): readonly string[] {
     return this.#ring.members;
   }
@@ -79,6 +85,7 @@ export class HashRing {
     }
   }
 
+  /** Stop following health. */
   close(): void {
     this.#stopWatching();
     this.#listeners.clear();

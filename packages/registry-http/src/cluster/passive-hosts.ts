@@ -6,6 +6,7 @@ import { PassiveHealth, type PassiveHealthConfig } from '@kraken/core/ring';
 import { systemClock, type Clock } from '../retry/index.js';
 import type { HostSource } from './host-list.js';
 
+/** Where the hosts come from, and when one is left out. */
 export interface PassiveHostsOptions {
   readonly source: HostSource & { onChange?(listener: () => void): () => void };
   readonly health?: Partial<PassiveHealthConfig>;
@@ -35,6 +36,7 @@ export class PassiveHosts implements HostSource {
     this.#health.failed(host, this.#clock.nowMs());
   }
 
+  /** Stop following the list. */
   close(): void {
     this.#stopWatching?.();
   }

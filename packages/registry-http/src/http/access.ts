@@ -15,11 +15,13 @@ export interface AccessPolicy {
   check(req: IncomingMessage): AccessRefusal | undefined;
 }
 
+/** Why a request is not answered. */
 export interface AccessRefusal {
   readonly status: 400 | 403;
   readonly reason: string;
 }
 
+/** Who may use a server. */
 export interface AccessPolicyOptions {
   /** Addresses (`10.0.0.1`, `::1`) and subnets (`10.0.0.0/8`, `fd00::/8`). Absent: every address; empty: none. */
   readonly allowedCidrs?: readonly string[];

@@ -95,6 +95,7 @@ export async function* bodyBytes(
   if (!req.complete) throw clientGone();
 }
 
+/** Status and headers of a body of known length. */
 export interface SendBytesOptions {
   /** Bytes that `stream` will yield. */
   readonly length: number;

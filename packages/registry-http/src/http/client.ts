@@ -21,6 +21,7 @@ export interface TlsClientOptions {
   readonly rejectUnauthorized?: boolean;
 }
 
+/** Connections, their time limits, and TLS. */
 export interface HttpClientOptions {
   /** Present: `https`. */
   readonly tls?: TlsClientOptions;
@@ -34,6 +35,7 @@ export interface HttpClientOptions {
   readonly idleTimeoutMs?: number;
 }
 
+/** One request. */
 export interface HttpRequestOptions {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>>;
@@ -47,6 +49,7 @@ export interface HttpRequestOptions {
   readonly signal?: CancelSignal | undefined;
 }
 
+/** An answer whose status was accepted; its body has to be read or dropped. */
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -56,6 +59,7 @@ export interface HttpResponse {
   readonly body: AsyncIterable<Uint8Array>;
   /** @throws KrakenError `body-too-large` beyond `maxBytes` (default 16 MiB) */
   bytes(maxBytes?: number): Promise<Buffer>;
+  /** The body as text. @throws KrakenError `upstream-failed` beyond `maxBytes` */
   text(maxBytes?: number): Promise<string>;
   /** Drop the body; the connection is reused when little is left. */
   discard(): Promise<void>;
@@ -70,6 +74,7 @@ export interface UpstreamFailure {
   readonly body: string;
 }
 
+/** Requests to hosts of a cluster, over connections that are kept. */
 export interface HttpClient {
   readonly scheme: 'http' | 'https';
   readonly dispatcher: Dispatcher;
@@ -81,6 +86,7 @@ export interface HttpClient {
   request(host: string, path: string, options?: HttpRequestOptions): Promise<HttpResponse>;
   /** Replace certificates and authorities for connections to come. Without effect on a client of plain HTTP. @throws KrakenError `config-invalid` */
   reloadTls(tls: TlsClientOptions): void;
+  /** End all connections. */
   close(): Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 /** Token buckets per client address. Never remembers more clients than its limit. */
 import { LRUCache } from 'lru-cache';
 
+/** How many requests one client may make. */
 export interface RateLimitOptions {
   readonly perSecond: number;
   /** Requests above the steady rate that are let through at once. */
@@ -14,6 +15,7 @@ export interface RateLimitOptions {
 /** True while `client` is within the rate. */
 export type RateLimiter = (client: string) => boolean;
 
+/** A token bucket per client address. */
 export function createRateLimiter(options: RateLimitOptions): RateLimiter {
   const { perSecond, burst, clientsMax = 10_000, now = () => performance.now() } = options;
   const capacity = burst + 1;

@@ -11,6 +11,7 @@ import { createRequestContext, splitTarget, type RequestContext } from './reques
 import { sendEmpty, sendErrorText, sendNotFound } from './respond.js';
 import { answerFailure, runHandler, type ErrorResponder } from './run-handler.js';
 
+/** The methods that routes are made for. */
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** A plain `node:http` request listener; mounts in any framework. */
@@ -19,11 +20,13 @@ export type HttpHandler = (req: IncomingMessage, res: ServerResponse) => void;
 /** Parameters of a matching path, or `undefined`. May throw KrakenError `request-invalid` for a malformed one. */
 export type PathMatcher = (rawPath: string) => Readonly<Record<string, string>> | undefined;
 
+/** One method on one path. */
 export interface Route {
   /** GET routes do not answer HEAD: declare HEAD where it is wanted. */
   readonly method: HttpMethod;
   /** `/namespace/{namespace}/blobs/{digest}`, or a function for paths that a pattern cannot say. */
   readonly path: string | PathMatcher;
+  /** Answers; what it throws is answered by `onError`. */
   readonly handler: (context: RequestContext) => Promise<void> | void;
   /** Label of metrics; default: the static parts of `path` joined with dots. */
   readonly endpoint?: string;
@@ -31,6 +34,7 @@ export interface Route {
   readonly onError?: ErrorResponder;
 }
 
+/** What is said where no route answers. */
 export interface RouterOptions {
   /** Known path, other method. Default `method-not-allowed`: 405, `Allow`, no body. Go's agent server answers 404. */
   readonly wrongMethod?: 'method-not-allowed' | 'not-found';
@@ -38,6 +42,7 @@ export interface RouterOptions {
   readonly onError?: ErrorResponder;
   /** Default: Go's 404 page. */
   readonly onUnknownPath?: (context: RequestContext) => void;
+  /** Instead of `wrongMethod`. */
   readonly onWrongMethod?: (context: RequestContext, allow: readonly string[]) => void;
   readonly logger?: Logger;
   readonly metrics?: Metrics;

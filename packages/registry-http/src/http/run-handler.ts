@@ -9,6 +9,7 @@ import type { RequestContext } from './request-context.js';
 /** Answers a coded failure; called only while no header has been sent. */
 export type ErrorResponder = (context: RequestContext, error: KrakenError) => void;
 
+/** What surrounds a handler. */
 export interface RunOptions {
   /** Label of metrics. */
   readonly endpoint: string;
@@ -47,6 +48,7 @@ function observe({ req, res }: RequestContext, endpoint: string, metrics: Metric
   });
 }
 
+/** Run one handler: counted, timed, and its errors answered. */
 export async function runHandler(
   context: RequestContext,
   handler: (context: RequestContext) => Promise<void> | void,

@@ -23,6 +23,7 @@ export interface TlsServerOptions {
   readonly clientCertificates?: 'kraken' | 'none';
 }
 
+/** What listens where, for whom. */
 export interface ListenOptions {
   readonly handler: HttpHandler;
   /** Default: all interfaces. */
@@ -44,6 +45,7 @@ export interface ListenOptions {
   readonly logger?: Logger;
 }
 
+/** A server that listens. */
 export interface ListeningServer {
   readonly port: number;
   /** Replace certificate, key and authorities for connections to come. @throws KrakenError `config-invalid` */

@@ -6,7 +6,7 @@ import { isKrakenError, type KrakenError } from '@kraken/core/errors';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { sendBuffer, sendBytes, type HttpClient, type RequestContext } from '../http/index.js';
 
-/** @returns whether it has answered; false leaves the request as it was */
+/** Answers a request that failed here. @returns whether it has answered; false leaves the request as it was */
 export type BackupRegistry = (context: RequestContext, error: KrakenError) => Promise<boolean>;
 
 /** What nginx takes to the next upstream: 404, 500 and whatever means that the first one is unwell. */
@@ -38,6 +38,7 @@ function picked(
 }
 
 /**
+ * Another registry as the backup.
  * @param host `host:port` of the other registry
  * @param headersTimeoutMs default 60 s
  */

@@ -24,6 +24,7 @@ export interface RegistryWriter {
   publish(repository: string, digest: Digest, source: UploadSource): Promise<void>;
 }
 
+/** What a registry takes at most. */
 export interface RegistryLimits {
   /** Default 4 MiB (OCI spec). */
   readonly manifestBytesMax: number;
@@ -37,6 +38,7 @@ export interface RegistryLimits {
   readonly catalogTagsMax: number;
 }
 
+/** What a registry stands on. */
 export interface RegistryHandlerOptions {
   readonly blobs: BlobSource;
   readonly tags: TagSource;

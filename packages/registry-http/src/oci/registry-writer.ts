@@ -2,6 +2,7 @@
 import type { BlobStore, OriginCluster } from '@kraken/core/ports';
 import type { RegistryWriter } from './registry-options.js';
 
+/** Where pushed blobs go. */
 export interface OriginWriterOptions {
   readonly store: BlobStore;
   readonly origins: OriginCluster;
@@ -12,6 +13,7 @@ export interface OriginWriterOptions {
   readonly uploadNamespace?: (repository: string) => string;
 }
 
+/** Takes pushes into a local store and hands finished blobs to the origins. */
 export function createOriginWriter(options: OriginWriterOptions): RegistryWriter {
   const { store, origins, uploadNamespace = (repository: string) => repository } = options;
   return {

@@ -30,6 +30,7 @@ const TIMEOUT_MS = { quick: 5000, stat: 15_000, default: 60_000, cleanup: 120_00
 /** Metainfo of the largest blobs that are practical: 11 bytes a piece, a million pieces and more. */
 const METAINFO_MAX_BYTES = 64 * 1024 * 1024;
 
+/** Which origin. */
 export interface OriginClientOptions {
   readonly http: HttpClient;
   /** `host:port`. */
@@ -45,6 +46,7 @@ export interface DownloadedBlob {
   readonly stream: AsyncIterable<Uint8Array>;
 }
 
+/** A client of one origin. */
 export class OriginClient {
   readonly address: string;
   readonly #http: HttpClient;
@@ -216,6 +218,7 @@ export class OriginClient {
     }
   }
 
+  /** Make the metainfo of a blob anew with another piece length, in bytes. */
   async overwriteMetaInfo(digest: Digest, pieceLength: number, signal?: CancelSignal): Promise<void> {
     await this.#text(`/internal/blobs/${digest}/metainfo?piece_length=${pieceLength}`, { method: 'POST', signal });
   }
@@ -226,7 +229,7 @@ export class OriginClient {
     return peerContextFromJson(parseGoJson(text, { allowTrailing: true }));
   }
 
-  /** @param ttlMs rounded up to hours */
+  /** Drop blobs that were not used for so long. @param ttlMs rounded up to hours */
   async forceCleanup(ttlMs: number, signal?: CancelSignal): Promise<void> {
     await this.#text(`/forcecleanup?ttl_hr=${Math.ceil(ttlMs / 3_600_000)}`, {
       method: 'POST',

@@ -24,6 +24,7 @@ import { LocationCache } from './location-cache.js';
 import { OriginClient, type DownloadedBlob } from './origin-client.js';
 import { resumableBytes, verifiedBytes } from './verified-download.js';
 
+/** Which origins, and how they are spoken to. */
 export interface OriginClusterOptions {
   /** Origins that can be asked who owns what. */
   readonly source: HostSource;
@@ -48,6 +49,7 @@ interface CachedPeer {
   readonly untilMs: number;
 }
 
+/** A client of the origin cluster: the owners of a digest are asked, one after the other. */
 export class OriginClusterClient implements OriginCluster, OriginDirectory {
   readonly #options: OriginClusterOptions;
   readonly #clock: Clock;
@@ -87,6 +89,7 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     }
   }
 
+  /** Length of a blob; `undefined` when nobody has it. */
   async stat(namespace: string, digest: Digest, signal?: CancelSignal): Promise<{ length: number } | undefined> {
     const owners = this.#random.shuffle([...(await this.#locations.owners(digest, signal))]);
     let last: unknown;
@@ -171,6 +174,7 @@ export class OriginClusterClient implements OriginCluster, OriginDirectory {
     throw this.#unavailable(digest, last);
   }
 
+  /** The piece layer under `root`, from an owner that has it. */
   async pieceLayer(
     namespace: string,
     digest: Digest,

@@ -36,6 +36,7 @@ const JSON_BODY_MAX_BYTES = 1024 * 1024;
 /** Largest chunk of an upload. Go sends 32 MiB; other clients may send a blob whole. */
 const CHUNK_MAX_BYTES = 2 ** 40;
 
+/** What the origin server stands on. */
 export interface OriginHandlerOptions {
   readonly service: OriginService;
   /** Who this origin is in the swarm. */

@@ -28,6 +28,7 @@ import { Replicator, type OriginPeer, type OriginRing } from './replicator.js';
 import { UploadSessions } from './upload-sessions.js';
 import { WriteBack } from './write-back.js';
 
+/** What an origin stands on. */
 export interface OriginServiceOptions {
   readonly store: BlobStore;
   /** Absent: no storage behind; blobs live on the origins alone and are never evicted. */
@@ -55,6 +56,7 @@ export interface OriginServiceOptions {
 /** The value, or what came of trying to fetch it. */
 export type Found<T> = { readonly kind: 'found'; readonly value: T } | Exclude<RefreshOutcome, { kind: 'ready' }>;
 
+/** What a forced cleanup did. */
 export interface CleanupReport {
   /** Hex names. */
   readonly deleted: readonly string[];
@@ -62,6 +64,7 @@ export interface CleanupReport {
   readonly errors: readonly string[];
 }
 
+/** What an origin does, without HTTP. */
 export class OriginService {
   readonly #options: OriginServiceOptions;
   readonly #store: BlobStore;

@@ -21,6 +21,7 @@ import {
 import { LRUCache } from 'lru-cache';
 import { systemClock, type Clock } from '../retry/index.js';
 
+/** How many blobs are fetched from storage, and how failures are remembered. */
 export interface RefreshLimits {
   /** Fetches that run at once. Default 100 (a guess; Go: 10,000). */
   readonly workers: number;
@@ -34,6 +35,7 @@ export interface RefreshLimits {
   readonly notFoundTtlMs: number;
 }
 
+/** See the fields for where each comes from. */
 export const DEFAULT_REFRESH_LIMITS: RefreshLimits = {
   workers: 100,
   waiting: 10_000,

@@ -31,12 +31,14 @@ class StreamedBlob implements OpenedBlob {
   }
 }
 
+/** Where blobs come from. */
 export interface OriginBlobSourceOptions {
   readonly origins: Pick<OriginCluster, 'stat' | 'download'>;
   /** Blobs that are on this disk anyway, such as recent pushes. */
   readonly store?: Pick<BlobStore, 'stat' | 'open'>;
 }
 
+/** Blobs of the origin cluster for HTTP handlers. */
 export function createOriginBlobSource({ origins, store }: OriginBlobSourceOptions): BlobSource {
   return {
     async stat(namespace, digest, signal) {

@@ -20,6 +20,7 @@ import { createRegistryHandler, type RegistryHandlerOptions } from '../oci/index
 import { Preheater } from './preheat.js';
 import { Prefetcher, type PrefetchBlob } from './prefetch.js';
 
+/** What the proxy server stands on. */
 export interface ProxyHandlerOptions extends RegistryHandlerOptions {
   /** Asked in parallel by `/readiness`. Go has no readiness on a proxy. */
   readonly ready: readonly ((signal: AbortSignal) => Promise<void>)[];
@@ -35,6 +36,7 @@ export interface ProxyHandlerOptions extends RegistryHandlerOptions {
   };
 }
 
+/** A handler with work behind it. */
 export interface ProxyHandler {
   readonly handler: HttpHandler;
   /** Ends background work. */
@@ -86,6 +88,7 @@ function prefetchRoutes(options: ProxyHandlerOptions, preheater: Preheater | und
   ];
 }
 
+/** The routes of a proxy: the registry, prefetch, health. */
 export function createProxyHandler(options: ProxyHandlerOptions): ProxyHandler {
   const { logger = silentLogger, metrics = silentMetrics, prefetchBlob } = options;
   const registry = createRegistryHandler(options);

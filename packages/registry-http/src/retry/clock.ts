@@ -6,6 +6,7 @@
 /** Cancels a timer; safe to call twice. */
 export type CancelTimer = () => void;
 
+/** Time and timers, for those who must be testable. */
 export interface Clock {
   /** Milliseconds since the Unix epoch: due times survive a restart. */
   nowMs(): number;

@@ -30,6 +30,7 @@ export interface TaskView<T extends TaskPayload> {
   readonly running: boolean;
 }
 
+/** What a queue does, and where it is kept. */
 export interface TaskQueueOptions<T extends TaskPayload> {
   /** Journal file; its folder is made. One queue per file. */
   readonly path: string;
@@ -52,6 +53,7 @@ export interface TaskQueueOptions<T extends TaskPayload> {
   readonly metrics?: Metrics;
 }
 
+/** When a new task may run. */
 export interface AddOptions {
   /** Not before so many milliseconds from now. Default 0. */
   readonly delayMs?: number;
@@ -80,6 +82,7 @@ const ABORT_GRACE_MS = 1000;
 /** Below this size a journal is never compacted. */
 const COMPACT_MIN_BYTES = 64 * 1024;
 
+/** A queue of tasks that survives the process; each is tried until it succeeds. */
 export class TaskQueue<T extends TaskPayload> {
   readonly #options: TaskQueueOptions<T>;
   readonly #clock: Clock;
@@ -201,6 +204,7 @@ export class TaskQueue<T extends TaskPayload> {
     return true;
   }
 
+  /** The task with this key; `undefined` when there is none. */
   get(key: string): TaskView<T> | undefined {
     const task = this.#tasks.get(key);
     return task === undefined ? undefined : view(task);

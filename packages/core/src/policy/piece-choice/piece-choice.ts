@@ -22,6 +22,7 @@ export interface PieceQuestion {
   readonly words: number;
   /** Candidates of word `w`, as an unsigned 32-bit mask: bit i is piece 32 w + i. A candidate is wanted, missing, not asked elsewhere, and the peer has it. */
   candidates(w: number): number;
+  /** Whether `piece` is one; the same answer as its bit in `candidates`. */
   isCandidate(piece: number): boolean;
   /** Lowest group that may hold a candidate: 0 for a complete peer, 1 for a partial one. */
   readonly lowestGroup: number;
@@ -29,5 +30,5 @@ export interface PieceQuestion {
   readonly random: Random;
 }
 
-/** @returns a candidate, or -1 when there is none. Must not cost more than O(words). */
+/** Answers one question. @returns a candidate, or -1 when there is none. Must not cost more than O(words). */
 export type PieceChoice = (question: PieceQuestion) => number;

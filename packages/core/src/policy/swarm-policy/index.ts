@@ -5,6 +5,7 @@ import type { SwarmPolicy } from './swarm-policy.js';
 
 export type { SwarmPolicy } from './swarm-policy.js';
 
+/** What ships. */
 export const SWARM_POLICIES = {
   default: defaultSwarmPolicy,
   kraken: krakenSwarmPolicy,

@@ -15,6 +15,7 @@ export interface SimView {
   readonly now: Millis;
 }
 
+/** Watches a run for one rule; told of everything that happens. */
 export interface Checker {
   /** One step of one machine; `effects` are about to be performed. */
   step?(host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]): void;
@@ -28,7 +29,7 @@ export interface Checker {
   afterShutdown?(view: SimView): void;
 }
 
-/** @param violated throws; `where` is the node it happened at */
+/** Makes a checker for one run. @param violated throws; `where` is the node it happened at */
 export type CheckerFactory = (violated: (says: string, where?: SimHost) => never, options: SimOptions) => Checker;
 
 /** Something happened that must not. */

@@ -14,6 +14,7 @@ import { timeMovesOn } from './time-moves-on.js';
 
 export { CheckFailed, type Checker, type CheckerFactory, type SimView } from './checker.js';
 
+/** All rules, by name. */
 export const CHECKERS: Readonly<Record<string, CheckerFactory>> = {
   'banned-dials': bannedDials,
   capacity,

@@ -25,7 +25,9 @@ export interface Injection {
   readonly says: string;
   readonly atMs: number;
   readonly untilMs: number;
+  /** Let it happen. */
   begin(target: FaultTarget): void;
+  /** Undo it. */
   end(target: FaultTarget): void;
 }
 

@@ -17,6 +17,7 @@ import { trackerOutage } from './tracker-outage.js';
 
 export type { Fault, FaultTarget, Injection, Window } from './fault.js';
 
+/** All kinds, by name. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   corrupt,
   crash,

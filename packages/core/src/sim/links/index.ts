@@ -5,6 +5,7 @@ import { TokenBucketLinks } from './token-bucket.js';
 
 export { Transfer, type Flow, type LinkModel, type LinkModelContext, type Nic } from './link-model.js';
 
+/** The models of the network, by name. */
 export const LINK_MODELS: Readonly<Record<string, (context: LinkModelContext) => LinkModel>> = {
   'max-min': (context) => new MaxMinLinks(context),
   'token-bucket': (context) => new TokenBucketLinks(context),

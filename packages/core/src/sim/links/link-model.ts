@@ -54,6 +54,7 @@ export interface Flow<T extends Transfer = Transfer> {
   readonly closed: boolean;
 }
 
+/** How transfers share network cards. */
 export interface LinkModel {
   readonly name: string;
   /** `flow.queue` has grown. */

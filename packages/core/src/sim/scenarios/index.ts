@@ -12,6 +12,7 @@ import { uber260, uber2600 } from './uber.js';
 
 export type { Scenario } from './scenario.js';
 
+/** All scenarios, by name. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   cold,
   late,

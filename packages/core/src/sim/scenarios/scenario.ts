@@ -2,6 +2,7 @@
 import type { Bounds, Growth } from '../bounds.js';
 import type { SimOptions } from '../options.js';
 
+/** A run worth repeating, with what it must achieve. */
 export interface Scenario {
   /** What it asks, for people. */
   readonly says: string;
