@@ -37,7 +37,7 @@ export interface SimHostContext {
   /** A peer asked an origin for a blob that is not on its disk. */
   readonly lookupMissing: (host: SimHost, digest: Digest) => void;
   /** Sees every step before its effects are performed. */
-  readonly onStep: (host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]) => void;
+  readonly onStep: StepObserver<SwarmEvent, SwarmEffect, SimHost>;
   readonly onObservation: (host: SimHost, observation: SwarmObservation) => void;
 }
 
@@ -49,7 +49,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
   isDown = false;
   listener: PullListener | undefined;
   readonly #context: SimHostContext;
-  readonly #loop: MachineLoop<SwarmEvent, SwarmEffect>;
+  readonly #loop: MachineLoop<SwarmEvent, SwarmEffect, SimHost>;
   #acceptedConns = 0;
   #wakeWish: Millis | undefined;
   /** Earliest timer that is set; timers are never taken back, a stale one only looks at the wish. */
@@ -59,9 +59,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
     this.nodeState = node;
     this.machine = machine;
     this.#context = context;
-    const observe: StepObserver<SwarmEvent, SwarmEffect> = (now, event, effects) =>
-      context.onStep(this, now, event, effects);
-    this.#loop = new MachineLoop(machine, this, observe);
+    this.#loop = new MachineLoop<SwarmEvent, SwarmEffect, SimHost>(machine, this, context.onStep);
   }
 
   /** Number of the node, dense from 0. */

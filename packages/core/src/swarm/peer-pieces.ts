@@ -34,7 +34,7 @@ export class PeerPieces {
 
   /** Attached peers that have `piece`. */
   count(piece: number): number {
-    return this.#completePeers + (this.rarity.counts[piece] ?? 0);
+    return this.#completePeers + this.rarity.count(piece);
   }
 
   /** Attach `conn` with a copy of `bits`. O(1) for a complete peer, O(its pieces) otherwise. */
@@ -99,12 +99,10 @@ export class PeerPieces {
   }
 
   #gain(piece: number): void {
-    this.rarity.increment(piece);
-    this.partialHeld.set(piece);
+    if (this.rarity.increment(piece) === 1) this.partialHeld.set(piece);
   }
 
   #lose(piece: number): void {
-    this.rarity.decrement(piece);
-    if (this.rarity.counts[piece] === 0) this.partialHeld.clear(piece);
+    if (this.rarity.decrement(piece) === 0) this.partialHeld.clear(piece);
   }
 }

@@ -1,86 +1,117 @@
 /**
- * Missing pieces ordered by how many partial peers have them. One array holds all pieces in groups of equal
- * count; a piece whose count changes by one is swapped over the border of its group: O(1). Group 0 of the array is for
- * pieces that we have, group 1 + c for missing ones with count c. (The same structure as libtorrent's piece picker.)
+ * Missing pieces ordered by how many partial peers have them. All pieces lie in one order, in groups of equal count; a
+ * piece whose count changes by one is swapped over the border of its group: O(1). Group 0 of the order is for pieces that we
+ * have, group 1 + c for missing ones with count c. (The same structure as libtorrent's piece picker.)
+ *
+ * Everything is in one flat array, what belongs to one piece side by side: with thousands of torrents in memory the cost of a
+ * change is the number of cache lines that it touches.
  */
 import type { RarityGroups } from '../policy/piece-choice/index.js';
 
+/** Cells of one piece: its count, its place in the order, and which piece is at the place of its number. */
+const COUNT = 0;
+const PLACE = 1;
+const ORDER = 2;
+const CELLS = 3;
+/** Groups that there is room for at first; it doubles. */
+const GROUPS_AT_FIRST = 14;
+
 export class Rarity implements RarityGroups {
-  /** How many partial peers have each piece. Read only for others. */
-  readonly counts: Uint32Array;
-  readonly #order: Uint32Array;
-  readonly #place: Uint32Array;
-  /** Where each group starts in `#order`; the last entry is the end. */
-  readonly #starts: number[];
+  readonly #pieces: number;
+  /** First where each group starts, the last entry being the end; then, from `#base` on, the pieces. */
+  #cells: Int32Array;
+  #base: number;
+  /** Entries in use of the starts. */
+  #starts = 3;
 
   constructor(pieces: number) {
-    this.counts = new Uint32Array(pieces);
-    this.#order = new Uint32Array(pieces);
-    this.#place = new Uint32Array(pieces);
-    for (let i = 0; i < pieces; i++) {
-      this.#order[i] = i;
-      this.#place[i] = i;
+    this.#pieces = pieces;
+    this.#base = GROUPS_AT_FIRST + 2;
+    this.#cells = new Int32Array(this.#base + pieces * CELLS);
+    this.#cells[2] = pieces;
+    for (let piece = 0; piece < pieces; piece++) {
+      this.#cells[this.#base + piece * CELLS + PLACE] = piece;
+      this.#cells[this.#base + piece * CELLS + ORDER] = piece;
     }
-    this.#starts = [0, 0, pieces];
   }
 
   get groups(): number {
-    return this.#starts.length - 2;
+    return this.#starts - 2;
   }
 
   groupSize(g: number): number {
-    return (this.#starts[g + 2] ?? 0) - (this.#starts[g + 1] ?? 0);
+    return g < this.groups ? (this.#cells[g + 2] as number) - (this.#cells[g + 1] as number) : 0;
   }
 
   pieceAt(g: number, i: number): number {
-    return this.#order[(this.#starts[g + 1] as number) + i] as number;
+    return this.#cells[this.#base + ((this.#cells[g + 1] as number) + i) * CELLS + ORDER] as number;
   }
 
   groupOf(piece: number): number {
-    return this.counts[piece] as number;
+    return this.#cells[this.#base + piece * CELLS + COUNT] as number;
   }
 
-  /** One more partial peer has the piece. */
-  increment(piece: number): void {
-    const count = this.counts[piece] as number;
-    this.counts[piece] = count + 1;
-    if (this.#isDone(piece)) return;
-    const key = count + 1;
-    if (this.#starts.length === key + 2) this.#starts.push(this.#order.length);
-    const border = (this.#starts[key + 1] as number) - 1;
+  /** How many partial peers have the piece; 0 for a piece out of range. */
+  count(piece: number): number {
+    return piece < this.#pieces ? this.groupOf(piece) : 0;
+  }
+
+  /** One more partial peer has the piece. @returns how many have it now */
+  increment(piece: number): number {
+    const count = this.groupOf(piece) + 1;
+    this.#cells[this.#base + piece * CELLS + COUNT] = count;
+    if (this.#isDone(piece)) return count;
+    if (this.#starts === count + 2) this.#addGroup();
+    const border = (this.#cells[count + 1] as number) - 1;
     this.#swap(piece, border);
-    this.#starts[key + 1] = border;
+    this.#cells[count + 1] = border;
+    return count;
   }
 
-  /** One partial peer less has the piece. */
-  decrement(piece: number): void {
-    const count = this.counts[piece] as number;
-    this.counts[piece] = count - 1;
-    if (!this.#isDone(piece)) this.#lower(piece, count + 1);
+  /** One partial peer less has the piece. @returns how many have it now */
+  decrement(piece: number): number {
+    const count = this.groupOf(piece) - 1;
+    this.#cells[this.#base + piece * CELLS + COUNT] = count;
+    if (!this.#isDone(piece)) this.#lower(piece, count + 2);
+    return count;
   }
 
   /** We have the piece now: out of the groups. O(count), once per piece. */
   done(piece: number): void {
     if (this.#isDone(piece)) return;
-    for (let key = (this.counts[piece] as number) + 1; key > 0; key--) this.#lower(piece, key);
+    for (let key = this.groupOf(piece) + 1; key > 0; key--) this.#lower(piece, key);
   }
 
   #isDone(piece: number): boolean {
-    return (this.#place[piece] as number) < (this.#starts[1] as number);
+    return (this.#cells[this.#base + piece * CELLS + PLACE] as number) < (this.#cells[1] as number);
   }
 
   #lower(piece: number, key: number): void {
-    const border = this.#starts[key] as number;
+    const border = this.#cells[key] as number;
     this.#swap(piece, border);
-    this.#starts[key] = border + 1;
+    this.#cells[key] = border + 1;
   }
 
   #swap(piece: number, to: number): void {
-    const from = this.#place[piece] as number;
-    const other = this.#order[to] as number;
-    this.#order[to] = piece;
-    this.#order[from] = other;
-    this.#place[piece] = to;
-    this.#place[other] = from;
+    const cells = this.#cells;
+    const base = this.#base;
+    const from = cells[base + piece * CELLS + PLACE] as number;
+    const other = cells[base + to * CELLS + ORDER] as number;
+    cells[base + to * CELLS + ORDER] = piece;
+    cells[base + from * CELLS + ORDER] = other;
+    cells[base + piece * CELLS + PLACE] = to;
+    cells[base + other * CELLS + PLACE] = from;
+  }
+
+  /** One more group, empty, at the end. */
+  #addGroup(): void {
+    if (this.#starts === this.#base) {
+      const grown = new Int32Array(this.#base + this.#cells.length);
+      grown.set(this.#cells.subarray(0, this.#base));
+      grown.set(this.#cells.subarray(this.#base), this.#base * 2);
+      this.#cells = grown;
+      this.#base *= 2;
+    }
+    this.#cells[this.#starts++] = this.#pieces;
   }
 }

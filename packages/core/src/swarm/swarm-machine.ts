@@ -312,8 +312,10 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
 
   #fireDue(): void {
     const { timers, now } = this.#context;
+    let timer = timers.takeDue(now);
+    if (timer === undefined) return;
     const due: Due[] = [];
-    for (let timer = timers.takeDue(now); timer !== undefined; timer = timers.takeDue(now)) due.push(timer.what);
+    for (; timer !== undefined; timer = timers.takeDue(now)) due.push(timer.what);
     for (const what of due) this.#fire(what);
   }
 

@@ -16,6 +16,8 @@ export interface Timer<What> {
 export class Timers<What> {
   readonly #heap: Timer<What>[] = [];
   #orders = 0;
+  /** Earliest time set; Infinity when there is none. Asked for after every event. */
+  #next = Infinity;
 
   create(what: What): Timer<What> {
     return { what, at: 0, slot: -1, order: 0 };
@@ -23,7 +25,7 @@ export class Timers<What> {
 
   /** Earliest time set. O(1). */
   get next(): number | undefined {
-    return this.#heap[0]?.at;
+    return this.#next === Infinity ? undefined : this.#next;
   }
 
   /** (Re)set to `at`. O(log n). */
@@ -35,6 +37,7 @@ export class Timers<What> {
       this.#heap.push(timer);
     }
     this.#sift(timer);
+    this.#next = (this.#heap[0] as Timer<What>).at;
   }
 
   /** Set to `at` unless it fires earlier anyway. */
@@ -47,16 +50,19 @@ export class Timers<What> {
     if (slot < 0) return;
     timer.slot = -1;
     const last = this.#heap.pop();
-    if (last === undefined || last === timer) return;
-    last.slot = slot;
-    this.#heap[slot] = last;
-    this.#sift(last);
+    if (last !== undefined && last !== timer) {
+      last.slot = slot;
+      this.#heap[slot] = last;
+      this.#sift(last);
+    }
+    this.#next = this.#heap[0]?.at ?? Infinity;
   }
 
   /** Take the first timer that is due at `now`. */
   takeDue(now: number): Timer<What> | undefined {
+    if (this.#next > now) return undefined;
     const first = this.#heap[0];
-    if (first === undefined || first.at > now) return undefined;
+    if (first === undefined) return undefined;
     this.clear(first);
     return first;
   }
