@@ -1,23 +1,24 @@
 /** How far ahead a peer is asked and how long it may take: `PeerPace` in the machine. */
 import test from 'ava';
-import { Scenario } from './support/swarm-scenario.js';
+import { peerInfo, Scenario } from './support/swarm-scenario.js';
 
 test('a sole source is asked three pieces ahead, several one each, a far one as many as its round trip needs', (t) => {
   const s = new Scenario({ endgameDisabled: true }, 200).leech();
   const first = s.incoming(1, 'all');
   t.is(s.asked(first).length, 3);
-  const second = s.incoming(2, 'all');
+  s.answered([peerInfo(2)]);
+  // Connecting and shaking hands are two round trips: of 100 ms here.
+  s.now += 200;
+  const second = s.dialled(2, 'all');
   t.is(s.asked(second).length, 1);
   s.delivers(first, s.asked(first)[0]!);
   s.delivers(first, s.asked(first)[0]!);
   t.deepEqual([s.asked(first).length, s.asked(second).length], [2, 1]);
-  // The second one's payload comes after 100 ms and takes 10 ms.
-  s.now += 100;
   const [piece] = s.asked(second);
   s.payload(second, piece!);
   s.now += 10;
   s.stored(second, piece!);
-  t.is(s.asked(second).length, 11);
+  t.is(s.asked(second).length, 11, 'its payload took 10 ms');
 });
 
 test('a request expires by the pace of its peer, never before the least time', (t) => {

@@ -65,7 +65,7 @@ test('of many peers in the first answer one is dialled, the next if that fails; 
 
 test('with all dial slots taken a connection is swapped for a fresh peer, never one with a Go peer', (t) => {
   const setUp = (version: string, peers: readonly number[]): Scenario => {
-    const s = new Scenario({ dialsPerTorrentMax: 2, rotationIntervalMs: 1000 }, 200)
+    const s = new Scenario({ dialsPerTorrentMax: 2, lonelyDialsMax: 0, rotationIntervalMs: 1000 }, 200)
       .leech()
       .answered([peerInfo(1), peerInfo(2)]);
     s.dialled(1, [], { version });

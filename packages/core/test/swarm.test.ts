@@ -599,7 +599,7 @@ test('completions that nobody waits for change nothing', (t) => {
   s.step({ type: 'piece-sent', conn: 2, digest, piece: 1 })
     .closed(2)
     .step({ type: 'announce-failed', digest, failure: FAILED });
-  t.deepEqual(s.machine.inspect(), { torrents: [], connections: 0, pulls: [] });
+  t.deepEqual(s.machine.inspect(), { torrents: [], connections: 0, pulls: [], fetches: 0 });
   t.is(s.machine.nextWakeup(), undefined);
   t.deepEqual(s.payload(2, 1).types, ['discard-payload']);
 });

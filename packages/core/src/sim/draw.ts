@@ -62,6 +62,7 @@ function drawLimits(random: Random): Partial<SwarmConfig> {
   return {
     connectionsPerTorrentMax: connections,
     dialsPerTorrentMax: 1 + random.below(connections),
+    lonelyDialsMax: random.below(connections + 1),
     mutualConnectionsMax: connections,
     pipelineLimit: 1 + random.below(2),
     originPipelineLimit: 1,

@@ -20,6 +20,8 @@ export class Connection {
   snapshot: Bitfield | undefined;
   /** The handshake of a peer that waits. */
   handshake: Handshake | undefined;
+  /** When we dialled. */
+  dialledAt = 0;
   activeAt = 0;
   /** Last piece that came or went. */
   progressAt = 0;
@@ -29,6 +31,8 @@ export class Connection {
   sending = 0;
   /** Requests that expired since the last piece came. */
   expiries = 0;
+  /** It is asked for nothing more and will be closed. Kept by `Rotation`. */
+  retiring = false;
   /** Payloads that nobody asked for. */
   unsolicited = 0;
   /** How fast it answers. */

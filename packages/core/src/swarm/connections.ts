@@ -92,6 +92,7 @@ export class Connections {
     const conn = this.#nextDial;
     this.#nextDial += 2;
     const connection = this.#add(conn, torrent, peer.peerId, false, peer.origin);
+    connection.dialledAt = this.#context.now;
     torrent.dials++;
     const handshake = torrent.handshake(torrent.namespace);
     connection.snapshot = handshake.bitfield;

@@ -43,6 +43,8 @@ export class Dispatcher {
   readonly #attached = new Map<number, Connection>();
   readonly #candidates: Candidates;
   readonly #sparing: OriginSparing;
+  /** Least round trip of our dials so far, ms. */
+  #roundTripMs = Infinity;
   #stopped = false;
 
   constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield) {
@@ -69,6 +71,10 @@ export class Dispatcher {
   attach(connection: Connection, bits: Bitfield): void {
     this.peers.add(connection.conn, bits, connection.origin);
     this.#attached.set(connection.conn, connection);
+    if (!connection.inbound) {
+      connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
+      this.#roundTripMs = Math.min(this.#roundTripMs, connection.pace.roundTripMs);
+    } else if (this.#roundTripMs < Infinity) connection.pace.roundTripMs = this.#roundTripMs;
     this.#sparing.attach(connection);
     const { snapshot } = connection;
     connection.snapshot = undefined;
@@ -218,6 +224,7 @@ export class Dispatcher {
   }
 
   #quota(connection: Connection): number {
+    if (connection.retiring) return 0;
     const { config } = this.#context;
     const asked = this.requests.inFlight(connection.conn);
     const fixed = connection.origin ? config.originPipelineLimit : config.pipelineLimit;

@@ -20,6 +20,8 @@ export interface ConnectionView {
   /** Pieces whose payload may still come although the request is over. */
   readonly late: number;
   readonly sending: number;
+  /** It is asked for nothing more and will be closed. */
+  readonly retiring: boolean;
 }
 
 /** One torrent in full. */
@@ -101,23 +103,26 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     ...(dispatcher === undefined ? {} : { haveBits: dispatcher.own.have }),
     wantedMissing: dispatcher?.own.wantedMissing ?? 0,
     pulls: [...torrent.pulls].map((pull) => pull.id),
-    connections: [...torrent.connections.values()].map(({ conn, peer, inbound, origin, phase, sending, avoid }) => {
-      const bits = dispatcher?.peers.bits(conn);
-      const asked = (dispatcher?.requests.of(conn) ?? []).map((request) => request.piece);
-      const late = dispatcher?.requests.late(conn) ?? 0;
-      return {
-        conn,
-        peer,
-        inbound,
-        origin,
-        phase,
-        sending,
-        asked,
-        avoid,
-        late,
-        ...(bits === undefined ? {} : { bits }),
-      };
-    }),
+    connections: [...torrent.connections.values()].map(
+      ({ conn, peer, inbound, origin, phase, sending, avoid, retiring }) => {
+        const bits = dispatcher?.peers.bits(conn);
+        const asked = (dispatcher?.requests.of(conn) ?? []).map((request) => request.piece);
+        const late = dispatcher?.requests.late(conn) ?? 0;
+        return {
+          conn,
+          peer,
+          inbound,
+          origin,
+          phase,
+          sending,
+          asked,
+          avoid,
+          retiring,
+          late,
+          ...(bits === undefined ? {} : { bits }),
+        };
+      },
+    ),
     rarity: Array.from({ length: pieces }, (_, piece) => dispatcher?.peers.count(piece) ?? 0),
     groups: Array.from({ length: rarity?.groups ?? 0 }, (_, g) =>
       Array.from({ length: rarity?.groupSize(g) ?? 0 }, (_unused, i) => rarity?.pieceAt(g, i) ?? -1),

@@ -1,5 +1,5 @@
 /**
- * How fast one peer answers: the wait before a payload, the time it takes, and the time between payloads. Decides how many
+ * How fast one peer answers: the round trip, the time that a payload takes, and the time between payloads. Decides how many
  * pieces are asked ahead of the peer and how long an answer may take. Source: ours; Go asks 3 (agents) or 5 (origins) ahead
  * of everybody and gives everybody the same time (spec p2p.md §5.2).
  *
@@ -13,35 +13,29 @@ export const PIPELINE_MAX = 32;
 const PATIENCE = 4;
 /** Weight of the newest sample in the averages. */
 const NEWEST = 1 / 4;
-/** How fast the least wait follows when the path gets longer. */
-const RISE = 1 / 16;
 
 export class PeerPace {
-  /** Least wait from a request to its payload, seen on an empty pipeline, ms; Infinity until known. */
-  #waitMs = Infinity;
+  /**
+   * Round trip, ms: half of what dialling took (connection and handshake), or the least known of the torrent for a peer that
+   * came in. Never the wait for a payload: that is mostly the queue of a busy peer, and a queue that makes everybody ask
+   * further ahead grows without end.
+   */
+  roundTripMs = 0;
   /** Time that a payload takes once it has begun, ms. */
   #transferMs = 0;
   /** Time from one payload's end (or a request on an empty pipeline) to the next one's end, ms; 0 until known. */
   #intervalMs = 0;
-  #askedAt = -1;
   #startedAt = -1;
   #startedPiece = -1;
   #fromAt = -1;
 
   /** A request goes out. @param alone nothing else is asked of the peer */
   requested(now: number, alone: boolean): void {
-    if (!alone) return;
-    this.#askedAt = now;
-    this.#fromAt = now;
+    if (alone) this.#fromAt = now;
   }
 
   /** The payload of `piece` begins. */
   started(now: number, piece: number): void {
-    if (this.#askedAt >= 0) {
-      const wait = now - this.#askedAt;
-      this.#waitMs = wait < this.#waitMs ? wait : this.#waitMs + (wait - this.#waitMs) * RISE;
-      this.#askedAt = -1;
-    }
     this.#startedAt = now;
     this.#startedPiece = piece;
   }
@@ -56,8 +50,8 @@ export class PeerPace {
 
   /** Pieces to keep asked so that the peer never waits for our next request. */
   get depth(): number {
-    if (this.#waitMs === Infinity || this.#transferMs <= 0) return 1;
-    return Math.min(PIPELINE_MAX, 1 + Math.round(this.#waitMs / this.#transferMs));
+    if (this.#transferMs <= 0) return 1;
+    return Math.min(PIPELINE_MAX, 1 + Math.round(this.roundTripMs / this.#transferMs));
   }
 
   /**

@@ -16,7 +16,7 @@ import type { CloseReason, Failure, PieceVerdict, SwarmEvent } from './events.js
 import { misfitOf, ownHandshake } from './handshakes.js';
 import { unwantPieces, wantPieces } from './pull-pieces.js';
 import type { Pull } from './pulls.js';
-import { rotate } from './rotation.js';
+import { Rotation } from './rotation.js';
 import type { Timer } from './timers.js';
 
 /** Where a torrent is between the wish for a blob and its end. */
@@ -38,7 +38,8 @@ export class Torrent {
   lastReadAt = -Infinity;
   readonly #context: SwarmContext;
   readonly #stall: Timer<Due>;
-  readonly #rotation: Timer<Due>;
+  readonly #rotation: Rotation;
+  readonly #rotationTimer: Timer<Due>;
   readonly #removals: number[] = [];
   #seedWanted = false;
   #openUnderWay = false;
@@ -50,7 +51,8 @@ export class Torrent {
     this.digest = digest;
     this.namespace = namespace;
     this.#stall = context.timers.create({ kind: 'stall', digest });
-    this.#rotation = context.timers.create({ kind: 'rotation', digest });
+    this.#rotation = new Rotation(context, this);
+    this.#rotationTimer = context.timers.create({ kind: 'rotation', digest });
   }
 
   get metainfo(): MetaInfo | undefined {
@@ -185,6 +187,7 @@ export class Torrent {
     const { dispatcher } = this;
     if (dispatcher?.requests.writerOf(piece) !== conn) return;
     const isNew = dispatcher.onStored(connection, conn, piece, verdict);
+    if (connection !== undefined) this.#rotation.transferEnded(connection);
     if (this.state === 'draining') return this.#drained();
     if (verdict === 'disk-full' || verdict === 'io-error') {
       const failure: Failure = { code: verdict, says: `piece ${piece} could not be stored` };
@@ -204,6 +207,7 @@ export class Torrent {
     connection.progressAt = now;
     connection.useful = true;
     this.lastReadAt = now;
+    this.#rotation.transferEnded(connection);
   }
 
   committed(): void {
@@ -268,8 +272,8 @@ export class Torrent {
     const { timers, config, now } = this.#context;
     const intervalMs = config.rotationIntervalMs ?? 0;
     if (intervalMs <= 0 || this.state !== 'leeching' || this.pulls.size === 0) return;
-    timers.set(this.#rotation, now + intervalMs);
-    rotate(this.#context, this);
+    timers.set(this.#rotationTimer, now + intervalMs);
+    this.#rotation.turn();
   }
 
   /** Attach a peer that came in, or close it with a reason. The torrent is open. */
@@ -409,14 +413,14 @@ export class Torrent {
     if (!config.preemptionDisabled) timers.setBy(this.#stall, now + config.leecherIdleMs);
     const rotationMs = config.rotationIntervalMs ?? 0;
     // The first swap at a random moment, so that torrents and nodes that start together do not swap together.
-    if (rotationMs > 0) timers.setBy(this.#rotation, now + rotationMs * (1 + random.unit()));
+    if (rotationMs > 0) timers.setBy(this.#rotationTimer, now + rotationMs * (1 + random.unit()));
     this.dispatcher?.fillAll();
     this.dialMore();
   }
 
   #stopClocks(): void {
     this.#context.timers.clear(this.#stall);
-    this.#context.timers.clear(this.#rotation);
+    this.#context.timers.clear(this.#rotationTimer);
   }
 
   /** Nobody waits any more: stop asking and announcing, go on serving until the next preemption tick. */

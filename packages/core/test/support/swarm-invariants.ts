@@ -116,7 +116,10 @@ export class SwarmInvariants {
     const { connections, pieces, rarity, haveBits } = torrent;
     if (connections.length > this.#config.connectionsPerTorrentMax)
       throw new Error('too many connections of a torrent');
-    if (connections.filter((c) => !c.inbound).length > this.#config.dialsPerTorrentMax)
+    if (
+      connections.filter((c) => !c.inbound).length >
+      Math.max(this.#config.dialsPerTorrentMax, this.#config.lonelyDialsMax)
+    )
       throw new Error('too many dials');
     const counts = new Array<number>(pieces).fill(0);
     const partial = new Array<number>(pieces).fill(0);

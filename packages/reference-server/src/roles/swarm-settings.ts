@@ -15,15 +15,14 @@ export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerI
   const { role, ...shipping } = DEFAULT_SWARM_CONFIG;
   const policy = policyNamed(config.swarm_policy);
   const defaults = { ...shipping, ...policy };
+  const scale = connstate.max_open_conn / shipping.connectionsPerTorrentMax;
   const pipelineLimit = dispatch.pipeline_limit || defaults.pipelineLimit;
   return {
     ...defaults,
     connectionsPerTorrentMax: connstate.max_open_conn,
     // The policy speaks of Kraken's ten connections; the same part of however many there are.
-    dialsPerTorrentMax: Math.max(
-      1,
-      Math.ceil((connstate.max_open_conn * policy.dialsPerTorrentMax) / shipping.connectionsPerTorrentMax),
-    ),
+    dialsPerTorrentMax: Math.max(1, Math.ceil(policy.dialsPerTorrentMax * scale)),
+    lonelyDialsMax: Math.ceil(policy.lonelyDialsMax * scale),
     mutualConnectionsMax: connstate.max_mutual_conn || connstate.max_open_conn,
     blacklistMs: connstate.blacklist_duration,
     blacklistDisabled: connstate.disable_blacklist,

@@ -3,6 +3,7 @@ import type { SwarmPolicy } from './swarm-policy.js';
 
 export const krakenSwarmPolicy: SwarmPolicy = {
   dialsPerTorrentMax: 10,
+  lonelyDialsMax: 0,
   firstDialsMax: 10,
   refill: false,
   // Only when the tracker's interval has passed.

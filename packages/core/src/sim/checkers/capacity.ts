@@ -42,8 +42,8 @@ export const capacity: CheckerFactory = (violated, options) => {
       violated(`${books.digestOf.size} connections of the node, limit ${limit.connectionsMax}`, host);
     if (!isDial(conn)) return;
     const dials = add(books.dialsPerTorrent, digest, 1);
-    if (dials > limit.dialsPerTorrentMax)
-      violated(`${dials} own dials of one torrent, limit ${limit.dialsPerTorrentMax}`, host);
+    const dialsMax = Math.max(limit.dialsPerTorrentMax, limit.lonelyDialsMax);
+    if (dials > dialsMax) violated(`${dials} own dials of one torrent, limit ${dialsMax}`, host);
   };
 
   const ended = (books: Books, conn: number): void => {

@@ -70,7 +70,8 @@ export const noIdling: CheckerFactory = (violated, options) => {
     let held: Bitfield | undefined;
     let timeMatters = false;
     for (const connection of torrent.connections) {
-      if (connection.phase !== 'active') continue;
+      // One that is being swapped runs dry on purpose, for five rotations at most.
+      if (connection.phase !== 'active' || connection.retiring) continue;
       const { conn, bits } = connection;
       const offered = busy || !hasQuota(connection) ? [] : torrent.open.filter((piece) => bits?.has(piece) === true);
       const pieces = offered.filter((piece) => !isAvoided(connection, piece, now));
