@@ -5,15 +5,19 @@
 import type { Machine, MachineHost, Millis } from './machine.js';
 import type { StepRecorder } from './recording.js';
 
-/** Sees every step, for traces and checkers. Must not change anything. */
-export type StepObserver<Event, Effect> = (now: Millis, event: Event, effects: readonly Effect[]) => void;
+/** Sees every step, for traces and checkers, with the host whose machine made it. Must not change anything. */
+export type StepObserver<Event, Effect, Host = MachineHost<Effect>> = (
+  now: Millis,
+  event: Event,
+  effects: readonly Effect[],
+  host: Host,
+) => void;
 
 /** Feeds one machine: events in the order they came, effects performed after each step, one wake-up pending. */
-/** Feeds one machine: events in the order they came, effects performed after each step, one wake-up pending. */
-export class MachineLoop<Event, Effect> {
+export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = MachineHost<Effect>> {
   readonly #machine: Machine<Event, Effect>;
-  readonly #host: MachineHost<Effect>;
-  readonly #observe: StepObserver<Event, Effect> | undefined;
+  readonly #host: Host;
+  readonly #observe: StepObserver<Event, Effect, Host> | undefined;
   readonly #recorder: StepRecorder<Event, Effect> | undefined;
   readonly #inbox: Event[] = [];
   #running = false;
@@ -23,8 +27,8 @@ export class MachineLoop<Event, Effect> {
 
   constructor(
     machine: Machine<Event, Effect>,
-    host: MachineHost<Effect>,
-    observe?: StepObserver<Event, Effect>,
+    host: Host,
+    observe?: StepObserver<Event, Effect, Host>,
     recorder?: StepRecorder<Event, Effect>,
   ) {
     this.#machine = machine;
@@ -35,21 +39,16 @@ export class MachineLoop<Event, Effect> {
 
   /** Deliver one event. When no step is under way, its effects have been performed on return. */
   post(event: Event): void {
-    this.#inbox.push(event);
-    if (this.#running) return;
+    if (this.#running) {
+      this.#inbox.push(event);
+      return;
+    }
     this.#running = true;
     try {
-      for (let i = 0; i < this.#inbox.length; i++) {
-        const next = this.#inbox[i] as Event;
-        const now = this.#host.now();
-        const effects =
-          this.#recorder === undefined ? this.#machine.step(now, next) : this.#record(this.#recorder, now, next);
-        this.steps++;
-        this.#observe?.(now, next, effects);
-        for (const effect of effects) this.#host.perform(effect);
-      }
+      this.#step(event);
+      for (let i = 0; i < this.#inbox.length; i++) this.#step(this.#inbox[i] as Event);
     } finally {
-      this.#inbox.length = 0;
+      if (this.#inbox.length > 0) this.#inbox.length = 0;
       this.#running = false;
     }
     const at = this.#machine.nextWakeup();
@@ -57,6 +56,15 @@ export class MachineLoop<Event, Effect> {
       this.#wakeAt = at;
       this.#host.wakeAt(at);
     }
+  }
+
+  #step(event: Event): void {
+    const now = this.#host.now();
+    const effects =
+      this.#recorder === undefined ? this.#machine.step(now, event) : this.#record(this.#recorder, now, event);
+    this.steps++;
+    this.#observe?.(now, event, effects, this.#host);
+    for (const effect of effects) this.#host.perform(effect);
   }
 
   #record(recorder: StepRecorder<Event, Effect>, now: Millis, event: Event): Effect[] {

@@ -123,7 +123,7 @@ export class Simulation implements SimView, FaultTarget {
       options,
       trackerOf: (digest) => this.#trackerOf(digest),
       lookupMissing: (host, digest) => this.#backend.fetch(digest, host.nodeState),
-      onStep: (host, now, event, effects) => this.#stepped(host, now, event, effects),
+      onStep: (now, event, effects, host) => this.#stepped(host, now, event, effects),
       onObservation: (host, observation) => {
         count(this.#counts, observation);
         if (observation.kind === 'piece-received' && !host.isOrigin) {
