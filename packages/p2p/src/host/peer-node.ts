@@ -209,7 +209,6 @@ export class PeerNode {
   }
 
   /** Totals since the start. */
-  /** Totals since the start. */
   stats(): NodeStats {
     const { stats, shared } = this.#parts;
     return {
@@ -246,8 +245,8 @@ export class PeerNode {
     await this.#parts.host.stop();
     this.#parts.recording?.recorder.end('stopped');
     this.#parts.recording?.file.close();
-  }
     this.#parts.networkEvents?.close();
+  }
 
   #check(signal: CancelSignal | undefined): void {
     if (this.#parts.host.stopping) throw new KrakenError('shutting-down');
