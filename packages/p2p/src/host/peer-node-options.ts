@@ -24,7 +24,6 @@ export interface NodeStore extends PieceStore {
 export type SwarmSettings = Partial<Omit<SwarmConfig, 'peerId' | 'role'>>;
 
 /** What a node is made of. `store` and `peer` are needed, and `tracker` for whoever pulls. */
-/** What a node is made of. `store` and `peer` are needed, and `tracker` for whoever pulls. */
 export interface PeerNodeOptions {
   /** Where blobs are kept; `DiskStore` fits. */
   readonly store: NodeStore;

@@ -5,7 +5,6 @@ import type { Clock } from './clock.js';
 import { LineFile } from './line-file.js';
 
 /** Where the steps of the machine are written. */
-/** Where the steps of the machine are written. */
 export interface RecordOptions {
   /** JSON lines. A file that is there is kept as `<path>.previous`: it may tell why the last run ended. */
   readonly path: string;
