@@ -22,6 +22,7 @@ import {
   type PullProgress,
   type SeededFile,
 } from '@kraken/p2p';
+import * as p2p from '@kraken/p2p';
 import { request } from 'undici';
 import { MemoryTracker, readAll, startNode, startOrigin, tempDir } from './client-kit.js';
 import { MIB, testBlob, type TestBlob } from './host-kit.js';
@@ -87,6 +88,14 @@ async function run(
 
 test('every example of the folder has its expected output', (t) => {
   t.deepEqual(readdirSync(EXAMPLES).sort(), Object.keys(OUTPUT));
+});
+
+test('the README names every example and nothing that is not exported', async (t) => {
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  for (const name of Object.keys(OUTPUT)) t.true(readme.includes(`(examples/${name})`), name);
+  const called = [...readme.matchAll(/[|,;] `([a-zA-Z]+)\((?:\{|[a-z]+, )/g)].map(([, name]) => name ?? '');
+  t.true(called.length >= 12, `${called.length} calls`);
+  for (const name of called) t.true(name in p2p, name);
 });
 
 // One after the other: so many processes at once would starve the tests beside them.
