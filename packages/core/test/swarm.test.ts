@@ -25,7 +25,7 @@ test('a pull fetches metainfo, opens, announces, dials, asks, stores, commits an
     complete: false,
   });
   t.deepEqual(s.observations, [
-    { kind: 'torrent-added', digest: s.digest, infoHash: s.metainfo.infoHash, complete: false },
+    { kind: 'torrent-added', digest: s.digest, infoHash: s.metainfo.infoHash, complete: false, rooted: false },
   ]);
   s.answered([peerInfo(1, { origin: true, complete: true })]);
   const dial = s.one('dial');
@@ -36,7 +36,7 @@ test('a pull fetches metainfo, opens, announces, dials, asks, stores, commits an
     digest: s.digest,
     namespace: 'ns',
     infoHash: s.metainfo.infoHash,
-    version: 'kraken-ts/1',
+    version: 'kraken-ts/1 layer',
   });
   t.deepEqual(dial.handshake.neighbours, []);
   const conn = s.dialled(1, 'all');

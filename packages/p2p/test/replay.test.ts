@@ -206,6 +206,9 @@ class Player {
         this.payloads.add(message.piece);
         continue;
       }
+      if (message.type === 'layer-request' || message.type === 'layer-hashes') {
+        throw new Error('a Go peer was sent a message that it does not know');
+      }
       this.got.push(message.type);
       switch (message.type) {
         case 'piece-request': {

@@ -22,6 +22,10 @@ export interface SimFile {
   /** Pieces whose bytes a crash now would lose. */
   unsynced: Bitfield;
   committed: boolean;
+  /** The piece layer is here; nothing without a root. */
+  hasLayer: boolean;
+  /** Pieces that were doubted and not replaced yet; true for those that were forged. */
+  readonly doubted: Map<number, boolean>;
   /** First piece that the hash worker has not been given. */
   prefix: number;
   /** When the worker is through with `prefix`. */
@@ -78,6 +82,8 @@ export class SimDisk {
       forged: new Set(),
       unsynced: new Bitfield(pieces),
       committed: true,
+      hasLayer: true,
+      doubted: new Map(),
       prefix: pieces,
       hashedAt: 0,
     });
@@ -94,6 +100,8 @@ export class SimDisk {
         forged: new Set(),
         unsynced: new Bitfield(pieceCount(metainfo)),
         committed: false,
+        hasLayer: false,
+        doubted: new Map(),
         prefix: 0,
         hashedAt: now,
       };
@@ -109,10 +117,11 @@ export class SimDisk {
     piece: number,
     content: PieceContent,
     now: Millis,
-  ): 'ok' | 'bad-sum' | 'disk-full' | 'io-error' {
+  ): 'ok' | 'bad-sum' | 'forged' | 'disk-full' | 'io-error' {
     const file = this.#files.get(digest);
     if (file === undefined) return 'io-error';
     if (content === 'corrupt') return 'bad-sum';
+    if (content === 'forged' && file.metainfo.piecesRoot !== undefined) return 'forged';
     if (file.have.has(piece)) return 'ok';
     const length = pieceLengthAt(file.metainfo, piece);
     if (this.#usedBytes + length > this.#capacityBytes) return 'disk-full';
@@ -129,12 +138,25 @@ export class SimDisk {
     return this.#files.get(digest)?.hashedAt ?? 0;
   }
 
-  /** @returns false when the bytes are not what the digest names: the file is dropped then */
-  commit(digest: Digest): boolean {
+  /** How a piece that has just been stored compares with what was doubted there; once. */
+  replaced(digest: Digest, piece: number): 'same' | 'different' | undefined {
+    const file = this.#files.get(digest);
+    const wasForged = file?.doubted.get(piece);
+    if (file === undefined || wasForged === undefined) return undefined;
+    file.doubted.delete(piece);
+    return wasForged === file.forged.has(piece) ? 'same' : 'different';
+  }
+
+  /**
+   * @param doubts pieces that are forgotten when the bytes are not what the digest names; without them the file is dropped
+   * @returns false when they are not
+   */
+  commit(digest: Digest, doubts?: Bitfield): boolean {
     const file = this.#files.get(digest);
     if (file === undefined) return false;
     if (!file.have.isComplete || file.forged.size > 0) {
-      this.delete(digest);
+      if (doubts === undefined) this.delete(digest);
+      else this.#doubt(file, doubts);
       return false;
     }
     file.committed = true;
@@ -162,9 +184,20 @@ export class SimDisk {
         this.#usedBytes -= pieceLengthAt(file.metainfo, piece);
       }
       file.unsynced = new Bitfield(file.have.length);
+      file.doubted.clear();
       file.prefix = 0;
       file.hashedAt = 0;
     }
+  }
+
+  #doubt(file: SimFile, doubts: Bitfield): void {
+    for (const piece of doubts) {
+      if (!file.have.clear(piece)) continue;
+      file.doubted.set(piece, file.forged.delete(piece));
+      this.#usedBytes -= pieceLengthAt(file.metainfo, piece);
+    }
+    file.prefix = 0;
+    file.hashedAt = 0;
   }
 
   #hashPrefix(file: SimFile, now: Millis): void {

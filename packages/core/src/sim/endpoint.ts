@@ -159,7 +159,9 @@ export class Endpoint {
   pieceWritten(transfer: PieceTransfer, verdict: PieceVerdict): void {
     const { digest, piece } = transfer;
     this.#writing--;
-    this.host.post({ type: 'piece-stored', conn: this.conn, digest, piece, verdict });
+    const replaced = verdict === 'ok' ? this.host.nodeState.disk.replaced(digest, piece) : undefined;
+    const compared = replaced === undefined ? {} : { replaced };
+    this.host.post({ type: 'piece-stored', conn: this.conn, digest, piece, verdict, ...compared });
     if (verdict === 'ok') this.host.pieceStored(digest, piece);
     if (this.state === 'closing') this.#finishClose();
   }

@@ -5,7 +5,7 @@
  */
 import { unreachable } from '../errors/index.js';
 import { MachineLoop, type Machine, type MachineHost, type Millis, type StepObserver } from '../machine/index.js';
-import { pieceCount, type Digest } from '../content/index.js';
+import { pieceCount, type Bitfield, type Digest } from '../content/index.js';
 import type { Failure, SwarmEffect, SwarmEvent, SwarmObservation, SwarmView } from '../swarm/index.js';
 import type { VirtualClock } from './clock.js';
 import type { PieceContent } from './disk.js';
@@ -144,6 +144,9 @@ export class SimHost implements MachineHost<SwarmEffect> {
       case 'open-blob':
         this.#openBlob(effect);
         return;
+      case 'fetch-layer':
+        this.#fetchLayer(effect);
+        return;
       case 'announce':
         this.#announce(effect);
         return;
@@ -178,7 +181,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
         this.endpoints.get(effect.conn)?.permit(false);
         return;
       case 'commit-blob':
-        this.#commitBlob(effect.digest);
+        this.#commitBlob(effect.digest, effect.doubts);
         return;
       case 'close-blob':
         return;
@@ -237,7 +240,33 @@ export class SimHost implements MachineHost<SwarmEffect> {
         return;
       }
       const file = disk.open(metainfo, this.now());
-      this.post({ type: 'blob-opened', digest, metainfo, have: file.have.clone(), committed: file.committed });
+      const layerMissing = metainfo.piecesRoot !== undefined && !file.hasLayer;
+      const { committed } = file;
+      this.post({ type: 'blob-opened', digest, metainfo, have: file.have.clone(), committed, layerMissing });
+    });
+  }
+
+  /** Layers come with the same luck as metainfo, and from peers that have one. */
+  #fetchLayer({ digest, conn }: Extract<SwarmEffect, { type: 'fetch-layer' }>): void {
+    const from = conn === undefined ? {} : { conn };
+    const settle = (failure: Failure | undefined): void => {
+      const file = this.nodeState.disk.file(digest);
+      if (failure === undefined && file !== undefined) {
+        file.hasLayer = true;
+        this.post({ type: 'layer-fetched', digest, ...from });
+      } else {
+        const reason: Failure = failure ?? { code: 'removed', says: 'the blob is gone' };
+        this.post({ type: 'layer-fetch-failed', digest, ...from, failure: reason });
+      }
+    };
+    if (conn === undefined) {
+      this.#context.trackerOf(digest).metaInfo(digest, (_metainfo, failure) => settle(failure));
+      return;
+    }
+    this.#later(2 * this.#context.options.latencyMs, () => {
+      const peer = this.endpoints.get(conn)?.other?.host;
+      const has = peer?.nodeState.disk.file(digest)?.hasLayer === true;
+      settle(has ? undefined : { code: 'peer-unreachable', says: 'the peer has no layer' });
     });
   }
 
@@ -258,13 +287,13 @@ export class SimHost implements MachineHost<SwarmEffect> {
     return forged ? 'forged' : this.nodeState.served();
   }
 
-  #commitBlob(digest: Digest): void {
+  #commitBlob(digest: Digest, doubts: Bitfield | undefined): void {
     const { clock, options } = this.#context;
     const { disk } = this.nodeState;
     clock.at(Math.max(clock.now, disk.hashedAt(digest)) + options.diskDelayMs, () => {
       if (this.isDown) return;
       const file = disk.file(digest);
-      if (disk.commit(digest)) {
+      if (disk.commit(digest, doubts)) {
         this.post({ type: 'blob-committed', digest });
         return;
       }
@@ -272,7 +301,8 @@ export class SimHost implements MachineHost<SwarmEffect> {
         file === undefined
           ? 'nothing to commit'
           : `${file.have.count} of ${pieceCount(file.metainfo)} pieces, ${file.forged.size} forged`;
-      this.post({ type: 'blob-commit-failed', digest, failure: { code: 'digest-mismatch', says } });
+      const failure: Failure = { code: 'digest-mismatch', says };
+      this.post({ type: 'blob-commit-failed', digest, failure, doubted: file !== undefined && doubts !== undefined });
     });
   }
 }

@@ -36,6 +36,8 @@ const EVENT_NUMBERS: Readonly<Record<SwarmEvent['type'], number>> = {
   'message-received': 26,
   'payload-started': 27,
   'connection-closed': 28,
+  'layer-fetched': 29,
+  'layer-fetch-failed': 30,
 };
 
 const MESSAGE_NUMBERS: Readonly<Record<PeerMessage['type'], number>> = {

@@ -89,8 +89,12 @@ export class Blacklist {
     return this.#torrents.get(digest)?.size ?? 0;
   }
 
+  /** Forget all but bans: a forger is no better once the torrent is done. */
   clear(digest: Digest): void {
-    this.#torrents.delete(digest);
+    const peers = this.#torrents.get(digest);
+    if (peers === undefined) return;
+    for (const [peer, entry] of peers) if (entry.kind !== 'ban') peers.delete(peer);
+    if (peers.size === 0) this.#torrents.delete(digest);
   }
 
   /** Drop entries that ended long enough ago that they no longer count as repetitions. */

@@ -54,7 +54,7 @@ export interface SwarmConfig extends SwarmPolicy {
   readonly announceIntervalMaxMs: number;
   /** Longest wait between announces that fail (exponential back-off with jitter). Guess: 30 s. */
   readonly announceBackoffMaxMs: number;
-  /** Wire name and capabilities sent in `version` of our handshake; empty sends none. Go ignores the field. */
+  /** Wire name and capabilities (`layer`: piece layers) sent in `version` of our handshake; empty sends none. Go ignores the field. */
   readonly protocolVersion: string;
 }
 
@@ -84,5 +84,5 @@ export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
   announceIntervalMs: 5000,
   announceIntervalMaxMs: 60_000,
   announceBackoffMaxMs: 30_000,
-  protocolVersion: 'kraken-ts/1',
+  protocolVersion: 'kraken-ts/1 layer',
 };

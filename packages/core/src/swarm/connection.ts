@@ -16,6 +16,8 @@ export class Connection {
   phase: ConnectionPhase;
   /** The remote speaks our version of the protocol; else it is a Go peer, or not known yet. */
   ours = false;
+  /** The remote hands piece layers out. */
+  layers = false;
   /** What our handshake says that we have; until the peer is attached. */
   snapshot: Bitfield | undefined;
   /** The handshake of a peer that waits. */

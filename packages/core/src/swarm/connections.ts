@@ -6,7 +6,7 @@
  * has confirmed.
  */
 import type { Digest, PeerId, PeerInfo } from '../content/index.js';
-import type { Handshake } from '../wire/index.js';
+import { hasCapability, LAYER_CAPABILITY, type Handshake } from '../wire/index.js';
 import { Blacklist, type BlacklistKind } from './blacklist.js';
 import { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
@@ -112,6 +112,7 @@ export class Connections {
     const { now } = this.#context;
     connection.phase = 'active';
     connection.ours = version !== '';
+    connection.layers = hasCapability(version, LAYER_CAPABILITY);
     connection.activeAt = now;
     connection.progressAt = now;
     connection.idleSince = now;
@@ -167,6 +168,12 @@ export class Connections {
     const jitter = 0.9 + 0.2 * random.unit();
     const durationMs = this.blacklist.add(digest, peer, kind, now, config.blacklistMs, jitter);
     if (kind !== 'pause') this.#context.observe({ kind: 'peer-blacklisted', digest, peer, durationMs });
+  }
+
+  /** The peer sent what is demonstrably wrong: no more connections with it for a while, for this torrent. */
+  blame(connection: Connection): void {
+    if (connection.phase === 'closing') this.penalise(connection.torrent.digest, connection.peer, 'ban');
+    else this.close(connection, 'bad-piece');
   }
 
   #add(conn: number, torrent: Torrent, peer: PeerId, inbound: boolean, origin: boolean): Connection {

@@ -47,6 +47,11 @@ export class DialCandidates {
     return this.#peers[this.#next++];
   }
 
+  /** The origins of the answer. */
+  origins(): readonly PeerInfo[] {
+    return this.#peers.filter((peer) => peer.origin);
+  }
+
   /** Any peer of the answer that will do, from a random one on. */
   any(random: Random, willDo: (peer: PeerId) => boolean): PeerInfo | undefined {
     if (this.#peers.length === 0) return undefined;

@@ -16,6 +16,7 @@ import { PeerPieces } from './peer-pieces.js';
 import { PieceRequests } from './piece-requests.js';
 import { Readers } from './readers.js';
 import { PIPELINE_MAX } from './peer-pace.js';
+import { Senders } from './senders.js';
 import type { Torrent } from './torrent.js';
 
 /** A peer that refused a piece is not asked for it again for so long. Guess: 5 s. */
@@ -38,6 +39,12 @@ export class Dispatcher {
   readonly readers = new Readers();
   /** Last time a piece was stored; the opening at first. */
   lastStoredAt: number;
+  /** Pieces cannot be proved yet: nothing is asked for. */
+  held = false;
+  /** Only origins are asked: what agents sent proved wrong. */
+  originsOnly = false;
+  /** Who sent what, for blobs without a root. */
+  readonly senders: Senders | undefined;
   readonly #context: SwarmContext;
   readonly #torrent: Torrent;
   readonly #attached = new Map<number, Connection>();
@@ -47,7 +54,8 @@ export class Dispatcher {
   #roundTripMs = Infinity;
   #stopped = false;
 
-  constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield) {
+  /** @param senders of an earlier exchange of the same download */
+  constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield, senders?: Senders) {
     this.#context = context;
     this.#torrent = torrent;
     this.metainfo = metainfo;
@@ -56,6 +64,14 @@ export class Dispatcher {
     this.#candidates = new Candidates(this.own.open, this.peers.rarity, context.random);
     this.#sparing = new OriginSparing(context.config.peerId);
     this.lastStoredAt = context.now;
+    const blames = metainfo.piecesRoot === undefined && context.config.role === 'agent';
+    this.senders = blames ? (senders ?? new Senders(have.length)) : undefined;
+  }
+
+  /** Pieces to forget when the blob does not fit its digest; `undefined` when fetching any again would be pointless. */
+  doubts(): Bitfield | undefined {
+    const suspects = this.originsOnly ? undefined : this.senders?.suspects();
+    return suspects === undefined || suspects.count === 0 ? undefined : suspects;
   }
 
   get attached(): ReadonlyMap<number, Connection> {
@@ -181,7 +197,7 @@ export class Dispatcher {
     if (connection !== undefined) {
       const { digest } = this.#torrent;
       this.#context.observe({ kind: 'piece-rejected', digest, peer: connection.peer, piece, verdict });
-      if (verdict === 'bad-sum') this.#blame(connection);
+      if (verdict === 'bad-sum' || verdict === 'forged') this.#context.connections.blame(connection);
     }
     this.#release(piece);
     this.#offer(piece);
@@ -224,7 +240,7 @@ export class Dispatcher {
   }
 
   #quota(connection: Connection): number {
-    if (connection.retiring) return 0;
+    if (connection.retiring || this.held || (this.originsOnly && !connection.origin)) return 0;
     const { config } = this.#context;
     const asked = this.requests.inFlight(connection.conn);
     const fixed = connection.origin ? config.originPipelineLimit : config.pipelineLimit;
@@ -234,6 +250,7 @@ export class Dispatcher {
 
   #sparingOf(connection: Connection): Sparing {
     const { config, now } = this.#context;
+    if (this.originsOnly) return 'nothing';
     return this.#sparing.of(connection, this.requests.inFlight(connection.conn), now, config);
   }
 
@@ -377,6 +394,7 @@ export class Dispatcher {
     const { digest } = this.#torrent;
     if (!this.own.store(piece)) return false;
     this.peers.rarity.done(piece);
+    this.senders?.note(piece, connection);
     this.lastStoredAt = now;
     const freed = this.requests.expirePiece(piece);
     if (connection !== undefined) {
@@ -392,6 +410,7 @@ export class Dispatcher {
         piece,
         length: pieceLengthAt(this.metainfo, piece),
         fromOrigin: origin,
+        proven: this.metainfo.piecesRoot !== undefined,
       });
     }
     const conns: number[] = [];
@@ -407,12 +426,6 @@ export class Dispatcher {
       this.fill(other);
     }
     return true;
-  }
-
-  #blame(connection: Connection): void {
-    if (connection.phase === 'closing') {
-      this.#context.connections.penalise(this.#torrent.digest, connection.peer, 'ban');
-    } else this.#context.connections.close(connection, 'bad-piece');
   }
 
   /** A request ended without a piece: free the piece and offer it to others. */

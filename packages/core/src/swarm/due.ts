@@ -10,4 +10,6 @@ export type Due =
   | { readonly kind: 'stall'; readonly digest: Digest }
   /** A leeching torrent may swap a connection. */
   | { readonly kind: 'rotation'; readonly digest: Digest }
+  /** A torrent may look for its piece layer again. */
+  | { readonly kind: 'layer'; readonly digest: Digest }
   | { readonly kind: 'preemption' };

@@ -9,6 +9,7 @@
  *
  *   fetch-metainfo → metainfo-fetched | metainfo-fetch-failed
  *   open-blob      → blob-opened | blob-open-failed
+ *   fetch-layer    → layer-fetched | layer-fetch-failed
  *   announce       → announce-answered | announce-failed
  *   dial           → dial-succeeded | dial-failed
  *   receive-piece  → piece-stored (verdict `aborted` when the connection died first)
@@ -32,8 +33,11 @@ export interface Failure {
   readonly says: string;
 }
 
-/** What became of a payload that the machine permitted. `disk-*` and `io-error` are ours, `bad-sum` is the peer's fault. */
-export type PieceVerdict = 'ok' | 'bad-sum' | 'disk-full' | 'io-error' | 'aborted';
+/**
+ * What became of a payload that the machine permitted. `disk-*` and `io-error` are ours; `bad-sum` (its CRC-32) and `forged`
+ * (its hash in the piece layer) are the peer's fault.
+ */
+export type PieceVerdict = 'ok' | 'bad-sum' | 'forged' | 'disk-full' | 'io-error' | 'aborted';
 
 /** Why a connection ended. Decides blacklisting. `remote-*` came from the other side, the rest from us. */
 export type CloseReason =
@@ -91,8 +95,19 @@ export type SwarmEvent =
       readonly metainfo: MetaInfo;
       readonly have: Bitfield;
       readonly committed: boolean;
+      /** The metainfo has a root, but the piece layer is not here: no piece can be proved yet. */
+      readonly layerMissing?: boolean;
     }
   | { readonly type: 'blob-open-failed'; readonly digest: Digest; readonly failure: Failure }
+  /** The layer fits the root and is with the blob. `conn` as in `fetch-layer`. */
+  | { readonly type: 'layer-fetched'; readonly digest: Digest; readonly conn?: number }
+  /** `layer-invalid`: what came does not fit the root. */
+  | {
+      readonly type: 'layer-fetch-failed';
+      readonly digest: Digest;
+      readonly conn?: number;
+      readonly failure: Failure;
+    }
   | {
       readonly type: 'announce-answered';
       readonly digest: Digest;
@@ -108,6 +123,8 @@ export type SwarmEvent =
       readonly digest: Digest;
       readonly piece: number;
       readonly verdict: PieceVerdict;
+      /** For a piece that was in doubt: how it compares with what lay there. */
+      readonly replaced?: 'same' | 'different';
     }
   | { readonly type: 'piece-sent'; readonly conn: number; readonly digest: Digest; readonly piece: number }
   | {
@@ -118,7 +135,13 @@ export type SwarmEvent =
       readonly failure: Failure;
     }
   | { readonly type: 'blob-committed'; readonly digest: Digest }
-  | { readonly type: 'blob-commit-failed'; readonly digest: Digest; readonly failure: Failure }
+  /** `doubted`: the files are still there, without the pieces that `commit-blob` named. */
+  | {
+      readonly type: 'blob-commit-failed';
+      readonly digest: Digest;
+      readonly failure: Failure;
+      readonly doubted?: boolean;
+    }
   | { readonly type: 'blob-deleted'; readonly digest: Digest }
   | { readonly type: 'blob-delete-failed'; readonly digest: Digest; readonly failure: Failure }
   // From peers.
@@ -148,6 +171,8 @@ export type SwarmEffect =
   | { readonly type: 'fetch-metainfo'; readonly namespace: string; readonly digest: Digest }
   /** With metainfo: create or resume the local file. Without: look the blob up locally (an origin may start a refresh and fail). */
   | { readonly type: 'open-blob'; readonly namespace: string; readonly digest: Digest; readonly metainfo?: MetaInfo }
+  /** Get the piece layer of an open blob from the tracker, or from the peer of `conn`, check it, keep it. */
+  | { readonly type: 'fetch-layer'; readonly namespace: string; readonly digest: Digest; readonly conn?: number }
   /** `event` is a hint for our trackers; Go trackers ignore it. */
   | {
       readonly type: 'announce';
@@ -191,8 +216,11 @@ export type SwarmEffect =
     }
   /** Read and drop the payload whose header just came; nothing is reported back. */
   | { readonly type: 'discard-payload'; readonly conn: number; readonly length: number }
-  /** All pieces are verified: check the whole blob against its digest and move it to the cache. */
-  | { readonly type: 'commit-blob'; readonly digest: Digest }
+  /**
+   * All pieces are verified: check the whole blob against its digest and move it to the cache. When it does not fit, forget
+   * the pieces `doubts`, or delete everything when there are none.
+   */
+  | { readonly type: 'commit-blob'; readonly digest: Digest; readonly doubts?: Bitfield }
   /** The torrent leaves memory; files stay. Descriptors may be closed. */
   | { readonly type: 'close-blob'; readonly digest: Digest }
   | { readonly type: 'delete-blob'; readonly digest: Digest }
@@ -201,7 +229,20 @@ export type SwarmEffect =
 
 /** What the machine reports about itself; p2p.md §9 names the Go counterparts. */
 export type SwarmObservation =
-  | { readonly kind: 'torrent-added'; readonly digest: Digest; readonly infoHash: InfoHash; readonly complete: boolean }
+  /** `rooted`: its pieces are proved by a piece layer, not by CRC-32 alone. */
+  | {
+      readonly kind: 'torrent-added';
+      readonly digest: Digest;
+      readonly infoHash: InfoHash;
+      readonly complete: boolean;
+      readonly rooted: boolean;
+    }
+  /** `from`: the peer; absent: the tracker. */
+  | { readonly kind: 'layer-fetched'; readonly digest: Digest; readonly from?: PeerId }
+  /** A blob without a root did not fit its digest; so many pieces are fetched again from origins. */
+  | { readonly kind: 'blob-doubted'; readonly digest: Digest; readonly pieces: number }
+  /** What the peer had sent for `piece` differs from what an origin sent. */
+  | { readonly kind: 'peer-blamed'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number }
   | { readonly kind: 'torrent-completed'; readonly digest: Digest; readonly infoHash: InfoHash }
   | { readonly kind: 'torrent-removed'; readonly digest: Digest; readonly reason: string }
   | { readonly kind: 'connection-added'; readonly digest: Digest; readonly peer: PeerId; readonly inbound: boolean }
@@ -226,6 +267,8 @@ export type SwarmObservation =
       readonly piece: number;
       readonly length: number;
       readonly fromOrigin: boolean;
+      /** Checked against the piece layer; otherwise by CRC-32 only. */
+      readonly proven: boolean;
     }
   | { readonly kind: 'piece-duplicate'; readonly digest: Digest; readonly peer: PeerId; readonly piece: number }
   | {

@@ -33,6 +33,8 @@ export interface TorrentView {
   /** Our pieces; absent until the blob is open. */
   readonly haveBits?: Bitfield;
   readonly wantedMissing: number;
+  /** Nobody while the piece layer is missing; only origins after what agents sent proved wrong. */
+  readonly asks: 'everybody' | 'origins' | 'nobody';
   readonly pulls: readonly number[];
   readonly connections: readonly ConnectionView[];
   /** Attached peers that have each piece. */
@@ -102,6 +104,7 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     have: dispatcher?.own.have.count ?? 0,
     ...(dispatcher === undefined ? {} : { haveBits: dispatcher.own.have }),
     wantedMissing: dispatcher?.own.wantedMissing ?? 0,
+    asks: dispatcher?.held === true ? 'nobody' : dispatcher?.originsOnly === true ? 'origins' : 'everybody',
     pulls: [...torrent.pulls].map((pull) => pull.id),
     connections: [...torrent.connections.values()].map(
       ({ conn, peer, inbound, origin, phase, sending, avoid, retiring }) => {

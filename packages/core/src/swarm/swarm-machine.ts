@@ -10,6 +10,7 @@ import type { Machine, Millis } from '../machine/index.js';
 import { PIECE_CHOICES, type PieceChoices } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
 import type { Handshake } from '../wire/index.js';
+import { announce, sayGoodbye } from './announcing.js';
 import type { SwarmConfig } from './config.js';
 import type { Connection } from './connection.js';
 import type { Due } from './due.js';
@@ -117,6 +118,10 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
         return torrents.get(event.digest)?.opened(event);
       case 'blob-open-failed':
         return torrents.get(event.digest)?.openFailed(event.failure);
+      case 'layer-fetched':
+        return torrents.get(event.digest)?.layer.fetched(event.conn);
+      case 'layer-fetch-failed':
+        return torrents.get(event.digest)?.layer.failed(event.conn, event.failure);
       case 'announce-answered':
         return this.#announceAnswered(event);
       case 'announce-failed':
@@ -132,7 +137,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
       case 'blob-committed':
         return torrents.get(event.digest)?.committed();
       case 'blob-commit-failed':
-        return torrents.get(event.digest)?.commitFailed(event.failure);
+        return torrents.get(event.digest)?.commitFailed(event.failure, event.doubted === true);
       case 'blob-deleted':
         return torrents.get(event.digest)?.deleted();
       case 'blob-delete-failed':
@@ -194,7 +199,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     let goodbyes = 0;
     for (const digest of announces.digests()) {
       if (goodbyes === GOODBYES_MAX) break;
-      if (torrents.get(digest)?.sayGoodbye() === true) goodbyes++;
+      const torrent = torrents.get(digest);
+      if (torrent !== undefined && sayGoodbye(this.#context, torrent)) goodbyes++;
     }
     for (const pull of [...pulls.all()]) pulls.finish(pull, SHUTTING_DOWN);
     for (const torrent of torrents.values()) torrent.stop(SHUTTING_DOWN);
@@ -264,7 +270,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     const { connections, torrents } = this.#context;
     const connection = connections.get(event.conn);
     if (event.type === 'piece-stored') {
-      torrents.get(event.digest)?.pieceStored(connection, event.conn, event.piece, event.verdict);
+      torrents.get(event.digest)?.pieceStored(connection, event);
     } else if (connection !== undefined && connection.sending > 0) {
       connection.sending--;
       if (event.type === 'piece-sent') connection.torrent.pieceSent(connection, event.piece);
@@ -283,6 +289,10 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     const torrent = torrents.get(digest);
     if (torrent === undefined) announces.answered(digest, intervalMs, 'enough');
     else torrent.announceAnswered(peers, intervalMs);
+  }
+
+  #announce(torrent: Torrent | undefined): void {
+    if (torrent !== undefined) announce(this.#context, torrent);
   }
 
   #add(digest: Digest, namespace: string): Torrent {
@@ -323,7 +333,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     const { torrents } = this.#context;
     switch (due.kind) {
       case 'announce':
-        return torrents.get(due.digest)?.announce();
+        return this.#announce(torrents.get(due.digest));
       case 'pull':
         return this.#failPull(due.pull, { code: 'pull-timeout', says: 'The deadline of the pull has passed.' });
       case 'connection': {
@@ -332,6 +342,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
       }
       case 'stall':
         return torrents.get(due.digest)?.checkStall();
+      case 'layer':
+        return torrents.get(due.digest)?.layer.turn();
       case 'rotation':
         return torrents.get(due.digest)?.rotate();
       case 'preemption':

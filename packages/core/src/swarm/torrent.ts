@@ -5,23 +5,35 @@
  *   fetching → opening → leeching → committing → seeding
  *   any → draining (host work must end) → gone, or deleting → gone, or from the start again when somebody waits
  */
-import { pieceCount, pieceLengthAt, type Digest, type MetaInfo, type PeerId, type PeerInfo } from '../content/index.js';
+import {
+  pieceCount,
+  pieceLengthAt,
+  type Bitfield,
+  type Digest,
+  type MetaInfo,
+  type PeerId,
+  type PeerInfo,
+} from '../content/index.js';
 import type { Handshake } from '../wire/index.js';
+import { sayGoodbye } from './announcing.js';
 import type { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
 import { DialCandidates } from './dial-candidates.js';
 import { Dispatcher } from './dispatcher.js';
 import type { Due } from './due.js';
-import type { CloseReason, Failure, PieceVerdict, SwarmEvent } from './events.js';
+import type { CloseReason, Failure, SwarmEvent } from './events.js';
 import { misfitOf, ownHandshake } from './handshakes.js';
+import { LayerFetch } from './layer-fetch.js';
 import { unwantPieces, wantPieces } from './pull-pieces.js';
 import type { Pull } from './pulls.js';
+import { blameSender, dialOrigins, recover } from './recovery.js';
 import { Rotation } from './rotation.js';
 import type { Timer } from './timers.js';
 
 /** Where a torrent is between the wish for a blob and its end. */
 export type TorrentState = 'fetching' | 'opening' | 'leeching' | 'committing' | 'seeding' | 'draining' | 'deleting';
 type BlobOpened = Extract<SwarmEvent, { type: 'blob-opened' }>;
+type PieceStored = Extract<SwarmEvent, { type: 'piece-stored' }>;
 
 export class Torrent {
   readonly digest: Digest;
@@ -33,6 +45,7 @@ export class Torrent {
   /** How many of them we dial or dialled. Kept by `Connections`. */
   dials = 0;
   readonly candidates = new DialCandidates();
+  readonly layer: LayerFetch;
   readonly pulls = new Set<Pull>();
   /** Last time a piece went out; the opening for torrents that peers or the program asked to serve. */
   lastReadAt = -Infinity;
@@ -45,6 +58,8 @@ export class Torrent {
   #openUnderWay = false;
   #openedBlind = false;
   #commitUnderWay = false;
+  /** Pieces that the commit under way forgets when the blob is bad. */
+  #doubts: Bitfield | undefined;
 
   constructor(context: SwarmContext, digest: Digest, namespace: string) {
     this.#context = context;
@@ -52,6 +67,7 @@ export class Torrent {
     this.namespace = namespace;
     this.#stall = context.timers.create({ kind: 'stall', digest });
     this.#rotation = new Rotation(context, this);
+    this.layer = new LayerFetch(context, this);
     this.#rotationTimer = context.timers.create({ kind: 'rotation', digest });
   }
 
@@ -149,6 +165,7 @@ export class Torrent {
     }
     if (committed) for (let piece = have.firstClear(); piece >= 0; piece = have.firstClear(piece)) have.set(piece);
     this.dispatcher = new Dispatcher(this.#context, this, metainfo, have);
+    this.layer.isMissing = this.dispatcher.held = event.layerMissing === true && !committed;
     this.state = committed ? 'seeding' : 'leeching';
     if (committed || this.pulls.size === 0) this.lastReadAt = this.#context.now;
     this.#seedWanted = false;
@@ -157,6 +174,7 @@ export class Torrent {
       digest: this.digest,
       infoHash: metainfo.infoHash,
       complete: committed,
+      rooted: metainfo.piecesRoot !== undefined,
     });
     if (committed) this.#becomeSeed();
     else if (have.isComplete) this.#commit();
@@ -183,9 +201,10 @@ export class Torrent {
     announces.answered(this.digest, intervalMs, connections.isFull(this) ? 'full' : short ? 'more' : 'enough');
   }
 
-  pieceStored(connection: Connection | undefined, conn: number, piece: number, verdict: PieceVerdict): void {
+  pieceStored(connection: Connection | undefined, { conn, piece, verdict, replaced }: PieceStored): void {
     const { dispatcher } = this;
     if (dispatcher?.requests.writerOf(piece) !== conn) return;
+    const before = replaced === 'different' ? dispatcher.senders?.of(piece) : undefined;
     const isNew = dispatcher.onStored(connection, conn, piece, verdict);
     if (connection !== undefined) this.#rotation.transferEnded(connection);
     if (this.state === 'draining') return this.#drained();
@@ -195,6 +214,7 @@ export class Torrent {
       return this.drop('io-error', verdict, false);
     }
     if (!isNew) return;
+    if (before !== undefined) blameSender(this.#context, this, before, piece);
     for (const pull of dispatcher.readers.stored(piece, dispatcher.own.have)) this.#finish(pull);
     if (dispatcher.own.have.isComplete && this.state === 'leeching') this.#commit();
   }
@@ -226,10 +246,11 @@ export class Torrent {
     this.#becomeSeed();
   }
 
-  commitFailed(failure: Failure): void {
+  commitFailed(failure: Failure, doubted: boolean): void {
     if (!this.#commitUnderWay) return;
     this.#commitUnderWay = false;
     if (this.state !== 'committing') return this.#drained();
+    if (doubted && this.#doubts !== undefined) return this.#recover(this.#doubts, failure);
     this.#failPulls(failure);
     this.drop('torrent-removed', failure.code, true);
   }
@@ -249,6 +270,7 @@ export class Torrent {
   dialMore(): void {
     const { connections, config } = this.#context;
     if (this.state !== 'leeching' || (this.dispatcher?.own.wantedMissing ?? 0) === 0) return;
+    if (this.dispatcher?.originsOnly === true) return dialOrigins(this.#context, this);
     while (
       connections.mayDial(this) &&
       this.dials < this.candidates.dialsMax(config.dialsPerTorrentMax, config.firstDialsMax)
@@ -335,44 +357,13 @@ export class Torrent {
     this.state = 'draining';
     this.#stopClocks();
     dispatcher?.stop();
-    if (goodbye && dispatcher !== undefined) this.sayGoodbye();
+    if (goodbye && dispatcher !== undefined) sayGoodbye(this.#context, this);
     announces.stop(this.digest);
     this.candidates.clear();
     for (const connection of [...this.connections.values()]) connections.close(connection, closeReason);
     connections.blacklist.clear(this.digest);
     if (dispatcher !== undefined) observe({ kind: 'torrent-removed', digest: this.digest, reason: says });
     this.#drained();
-  }
-
-  /** Announce, if it is due. */
-  announce(): void {
-    const { announces, out } = this.#context;
-    const infoHash = this.metainfo?.infoHash;
-    if (infoHash === undefined || !this.isOpen || !announces.take(this.digest)) return;
-    out.push({
-      type: 'announce',
-      namespace: this.namespace,
-      digest: this.digest,
-      infoHash,
-      complete: this.state === 'seeding',
-    });
-  }
-
-  /** The announce that says that we leave. @returns false when the tracker does not know us or an announce is under way */
-  sayGoodbye(): boolean {
-    const { announces, out } = this.#context;
-    const infoHash = this.metainfo?.infoHash;
-    if (infoHash === undefined || !announces.takeStopped(this.digest)) return false;
-    const complete = this.state === 'seeding';
-    out.push({
-      type: 'announce',
-      namespace: this.namespace,
-      digest: this.digest,
-      infoHash,
-      complete,
-      event: 'stopped',
-    });
-    return true;
   }
 
   #open(metainfo: MetaInfo | undefined): void {
@@ -414,11 +405,25 @@ export class Torrent {
     const rotationMs = config.rotationIntervalMs ?? 0;
     // The first swap at a random moment, so that torrents and nodes that start together do not swap together.
     if (rotationMs > 0) timers.setBy(this.#rotationTimer, now + rotationMs * (1 + random.unit()));
+    this.layer.begin();
     this.dispatcher?.fillAll();
     this.dialMore();
   }
 
+  /** Pieces that agents sent are fetched again from origins. In-order readers have seen bad bytes, perhaps: they fail. */
+  #recover(doubts: Bitfield, failure: Failure): void {
+    if (this.dispatcher === undefined) return;
+    this.dispatcher = recover(this.#context, this, this.dispatcher, doubts);
+    this.state = 'leeching';
+    for (const pull of [...this.pulls]) {
+      pull.wanting = false;
+      if (pull.streaming) this.#finish(pull, failure);
+      else this.#admit(pull);
+    }
+  }
+
   #stopClocks(): void {
+    this.layer.stop();
     this.#context.timers.clear(this.#stall);
     this.#context.timers.clear(this.#rotationTimer);
   }
@@ -433,7 +438,8 @@ export class Torrent {
     this.state = 'committing';
     this.#commitUnderWay = true;
     this.#stopClocks();
-    this.#context.out.push({ type: 'commit-blob', digest: this.digest });
+    const doubts = (this.#doubts = this.dispatcher?.doubts());
+    this.#context.out.push({ type: 'commit-blob', digest: this.digest, ...(doubts === undefined ? {} : { doubts }) });
   }
 
   #becomeSeed(): void {

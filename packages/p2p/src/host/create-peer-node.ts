@@ -90,6 +90,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
       torrentLog: new TorrentLog(logger),
       networkEvents,
       recorder: recording?.recorder,
+      ignoreRoots: options.pieceLayer === false,
       ...(options.lookupMissing === undefined ? {} : { lookupMissing: options.lookupMissing }),
     });
     listener.serve((peer) => host.accepted(peer));

@@ -32,6 +32,8 @@ interface Gathering {
 
 export class LayerExchange {
   readonly #options: LayerExchangeOptions;
+  /** What each connection exchanges. */
+  readonly #digests = new Map<number, Digest>();
   readonly #gathering = new Map<number, Gathering>();
   /** Connections that wait for a part of ours: one at a time, so that nobody makes us read much. */
   readonly #serving = new Set<number>();
@@ -74,14 +76,22 @@ export class LayerExchange {
     }
   }
 
-  /** A message came from `conn`, which exchanges `digest`. */
-  received(conn: number, digest: Digest, message: LayerMessage): void {
+  /** A handshake came over `conn`. */
+  opened(conn: number, digest: Digest): void {
+    this.#digests.set(conn, digest);
+  }
+
+  /** A message came from `conn`. */
+  received(conn: number, message: LayerMessage): void {
+    const digest = this.#digests.get(conn);
+    if (digest === undefined) return;
     if (message.type === 'layer-request') void this.#serve(conn, digest, message.first, message.count);
     else this.#gathered(conn, message.first, message.hashes);
   }
 
   /** The connection is gone. */
   closed(conn: number): void {
+    this.#digests.delete(conn);
     this.#gathering.get(conn)?.settle(gone('closed the connection'));
   }
 

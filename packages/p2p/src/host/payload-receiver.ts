@@ -8,10 +8,10 @@
  * bandwidth and stands in no line for it.
  */
 import { crc32 } from 'node:zlib';
-import { isKrakenError } from '@kraken/core/errors';
 import type { PieceVerdict } from '@kraken/core/swarm';
 import type { TorrentFile } from '../store/piece-store.js';
 import type { BufferPool, Waiting } from './buffer-pool.js';
+import { verdictOf, type PieceCheck, type PieceJudgement } from './piece-check.js';
 import type { Flow } from './share-line.js';
 import type { TokenBucket } from './token-bucket.js';
 
@@ -28,10 +28,9 @@ export interface ReceiveJob {
   readonly position: number;
   /** Bytes to come, ≥ 1. */
   readonly length: number;
-  /** CRC-32 of the piece. */
-  readonly sum: number;
+  readonly check: PieceCheck;
   /** Called exactly once, when nothing of this payload is in flight to the disk any more. */
-  settled(verdict: PieceVerdict): void;
+  settled(verdict: PieceVerdict, replaced?: PieceJudgement['replaced']): void;
 }
 
 /** How the receiver stops and restarts the reading of its connection. */
@@ -227,7 +226,7 @@ export class PayloadReceiver {
   /** A full chunk: sum it and give it to the disk. */
   #flush(payload: Payload, buffer: Uint8Array, length: number): void {
     const { job } = payload;
-    payload.crc = crc32(buffer.subarray(0, length), payload.crc);
+    if (job.check.sum !== undefined) payload.crc = crc32(buffer.subarray(0, length), payload.crc);
     const position = job.position + payload.received;
     payload.received += length;
     payload.writes++;
@@ -273,17 +272,25 @@ export class PayloadReceiver {
     const { job } = payload;
     if (payload.error !== undefined) this.#settled(job, verdictOf(payload.error));
     else if (payload.received < job.length) this.#settled(job, 'aborted');
-    else if (payload.crc !== job.sum) this.#settled(job, 'bad-sum');
-    else job.file.markVerified(job.piece, (error) => this.#settled(job, error === undefined ? 'ok' : verdictOf(error)));
+    else if (job.check.sum !== undefined && payload.crc !== job.check.sum) this.#settled(job, 'bad-sum');
+    else if (job.check.prove === undefined) this.#markVerified(job, undefined);
+    else {
+      job.check.prove(({ verdict, replaced }) => {
+        if (verdict === 'ok') this.#markVerified(job, replaced);
+        else this.#settled(job, verdict);
+      });
+    }
   }
 
-  #settled(job: ReceiveJob, verdict: PieceVerdict): void {
+  #markVerified(job: ReceiveJob, replaced: PieceJudgement['replaced']): void {
+    job.file.markVerified(job.piece, (error) =>
+      this.#settled(job, error === undefined ? 'ok' : verdictOf(error), replaced),
+    );
+  }
+
+  #settled(job: ReceiveJob, verdict: PieceVerdict, replaced?: PieceJudgement['replaced']): void {
     this.#unsettled--;
-    job.settled(verdict);
+    job.settled(verdict, replaced);
     this.#gate.settled();
   }
-}
-
-function verdictOf(error: Error): PieceVerdict {
-  return isKrakenError(error, 'disk-full') ? 'disk-full' : 'io-error';
 }

@@ -59,13 +59,15 @@ export interface PeerNodeOptions {
   readonly tls?: PeerTlsOptions | undefined;
   /** Write down what the machine sees and does, for `npm run replay`. No payload bytes; digests, addresses and names. */
   readonly record?: RecordOptions | undefined;
+  /** Write network events to a file, with Kraken's names and fields. */
+  readonly networkEvents?: NetworkEventOptions | undefined;
+  /** False: pieces are checked by CRC-32 although their metainfo has a root [integrity.piece_layer]. Default true. */
+  readonly pieceLayer?: boolean;
   /** Seed of the machine's random choices; default: drawn. */
   readonly seed?: number;
   /** A peer asked for a blob that is not here: an origin fetches it from storage. */
   readonly lookupMissing?: (namespace: string, digest: Digest) => void;
   /** Limit of a pull that names none. Kraken has no limit; default 15 min. */
-  /** Write network events to a file, with Kraken's names and fields. */
-  readonly networkEvents?: NetworkEventOptions | undefined;
   readonly defaultDeadlineMs?: number;
   /** Accepted sockets without a handshake. Default 256. */
   readonly handshakesMax?: number;

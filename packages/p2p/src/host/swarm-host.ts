@@ -11,8 +11,10 @@ import type { CloseReason, Failure, PieceVerdict, SwarmEffect, SwarmEvent } from
 import { encodeHandshake, encodeMessage, type Handshake } from '@kraken/core/wire';
 import type { PieceStore } from '../store/piece-store.js';
 import { dial } from './dialer.js';
+import { LayerExchange } from './layer-exchange.js';
 import type { PeerSocket, PeerSocketEvents, PeerSocketShared } from './peer-socket.js';
 import type { NetworkEvents } from './network-events.js';
+import { pieceCheck, type PieceJudgement } from './piece-check.js';
 import { Pull } from './pull.js';
 import type { SwarmStats } from './swarm-stats.js';
 import { failureOf, SwarmWork, type EffectOf } from './swarm-work.js';
@@ -33,6 +35,8 @@ export interface SwarmHostOptions {
   readonly networkEvents?: NetworkEvents | undefined;
   /** Sees every step of the machine. */
   readonly recorder?: StepRecorder<SwarmEvent, SwarmEffect> | undefined;
+  /** Take metainfo as if it had no root. */
+  readonly ignoreRoots?: boolean;
   /** A peer asked for a blob that is not on disk. */
   readonly lookupMissing?: (namespace: string, digest: Digest) => void;
 }
@@ -55,6 +59,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
   readonly #pulls = new Map<number, Pull>();
   readonly #removals = new Map<number, { resolve: () => void; reject: (error: KrakenError) => void }>();
   readonly #progress = new Map<Digest, Set<() => void>>();
+  readonly #layers: LayerExchange;
   readonly #work: SwarmWork;
   #ticket = 0;
   /** Numbers of accepted connections are odd. */
@@ -66,6 +71,11 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     const { store, tracker, context, logger, lookupMissing } = options;
     this.#options = options;
     this.#loop = new MachineLoop(options.machine, this, undefined, options.recorder);
+    this.#layers = new LayerExchange({
+      clock: options.shared.clock,
+      torrent: (digest) => this.torrents.get(digest),
+      send: (conn, frame) => this.#send(conn, frame),
+    });
     this.#work = new SwarmWork({
       store,
       tracker,
@@ -73,6 +83,9 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       logger,
       lookupMissing,
       torrents: this.torrents,
+      layers: this.#layers,
+      ignoreRoots: options.ignoreRoots ?? false,
+      rootRejected: () => options.stats.noteRejectedRoot(),
       post: (event) => this.post(event),
     });
   }
@@ -226,6 +239,9 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       case 'open-blob':
         this.#work.openBlob(effect);
         return;
+      case 'fetch-layer':
+        this.#work.fetchLayer(effect);
+        return;
       case 'announce':
         this.#work.announce(effect);
         return;
@@ -256,7 +272,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
         this.#links.get(effect.conn)?.peer.discard(effect.length);
         return;
       case 'commit-blob':
-        this.#work.commitBlob(effect.digest);
+        this.#work.commitBlob(effect.digest, effect.doubts);
         return;
       case 'close-blob':
         this.torrents.drop(effect.digest);
@@ -317,12 +333,17 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     dialFailed?: (failure: Failure) => void,
   ): PeerSocketEvents {
     return {
-      handshake,
+      handshake: (received) => {
+        this.#layers.opened(conn, received.digest);
+        handshake(received);
+      },
+      layer: (message) => this.#layers.received(conn, message),
       message: (message) => this.post({ type: 'message-received', conn, message }),
       payload: ({ piece, offset, length }) => this.post({ type: 'payload-started', conn, piece, offset, length }),
       closed: (reason, failure) => {
         const link = this.#links.get(conn);
         this.#links.delete(conn);
+        this.#layers.closed(conn);
         if (link?.dialling === true) {
           const why = { code: dialFailureCode(reason, failure), says: failure.says };
           dialFailed?.(why);
@@ -369,17 +390,17 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
 
   #receivePiece({ conn, digest, piece, length }: EffectOf<'receive-piece'>): void {
     const peer = this.#links.get(conn)?.peer;
-    const settled = (verdict: PieceVerdict): void => {
+    const settled = (verdict: PieceVerdict, replaced?: PieceJudgement['replaced']): void => {
       // Before the machine may end the pull, and with it the reports.
       if (verdict === 'ok') for (const listener of this.#progress.get(digest) ?? []) listener();
-      this.post({ type: 'piece-stored', conn, digest, piece, verdict });
+      const compared = replaced === undefined ? {} : { replaced };
+      this.post({ type: 'piece-stored', conn, digest, piece, verdict, ...compared });
     };
     const held = this.torrents.get(digest);
-    const sum = held?.file.metainfo.pieceSums[piece];
     if (
       peer === undefined ||
       held === undefined ||
-      sum === undefined ||
+      piece >= held.file.have.length ||
       held.receiving.has(piece) ||
       held.file.have.has(piece)
     ) {
@@ -396,11 +417,11 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
       piece,
       position: piece * held.file.metainfo.pieceLength,
       length,
-      sum,
-      settled: (verdict) => {
+      check: pieceCheck(held.file, piece),
+      settled: (verdict, replaced) => {
         held.receiving.delete(piece);
         held.done();
-        settled(verdict);
+        settled(verdict, replaced);
       },
     });
   }

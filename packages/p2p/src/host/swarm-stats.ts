@@ -26,6 +26,12 @@ export interface TransferStats {
   piecesDuplicate: number;
   /** Payloads that were wrong or could not be stored. */
   piecesRejected: number;
+  /** Of the received ones: proved by the piece layer. */
+  piecesProven: number;
+  /** Of the rejected ones: with a right CRC-32, given away by the piece layer. */
+  piecesForged: number;
+  /** Pieces of a bad blob without a root that turned out to be other than an origin's. */
+  piecesBlamed: number;
   /** Pieces that were handed to sockets whole. */
   piecesSent: number;
   /** Requests that were not answered in time. */
@@ -51,6 +57,9 @@ export function emptyStats(): TransferStats {
     piecesReceived: 0,
     piecesDuplicate: 0,
     piecesRejected: 0,
+    piecesProven: 0,
+    piecesForged: 0,
+    piecesBlamed: 0,
     piecesSent: 0,
     requestsExpired: 0,
     bytesReceived: 0,
@@ -85,7 +94,20 @@ export class SwarmStats {
       case 'torrent-added':
         this.torrents++;
         this.#metrics.gauge('torrents', this.torrents);
+        if (!seen.rooted) this.#metrics.count('torrents_without_root');
         this.#logger.debug(seen, 'torrent added');
+        return;
+      case 'layer-fetched':
+        this.#metrics.count('piece_layers_fetched', 1, { from: seen.from === undefined ? 'tracker' : 'peer' });
+        return;
+      case 'blob-doubted':
+        this.#metrics.count('blobs_doubted');
+        this.#logger.warn(seen, 'a blob without a root does not fit its digest; pieces are fetched again from origins');
+        return;
+      case 'peer-blamed':
+        for (const stats of this.#both(seen.digest)) stats.piecesBlamed++;
+        this.#metrics.count('peers_blamed');
+        this.#logger.warn(seen, 'a peer had sent a forged piece');
         return;
       case 'torrent-completed':
         this.#logger.info(seen, 'torrent complete');
@@ -123,9 +145,11 @@ export class SwarmStats {
         for (const stats of this.#both(seen.digest)) {
           stats.piecesReceived++;
           stats.bytesReceived += seen.length;
+          if (seen.proven) stats.piecesProven++;
           tally(stats.fromPeers, seen.peer, seen.length, seen.fromOrigin);
         }
         this.#metrics.count('piece_bandwidth', seen.length * 8, { piece_bandwidth_direction: 'ingress' });
+        this.#metrics.count('pieces_verified', 1, { by: seen.proven ? 'layer' : 'crc' });
         return;
       case 'piece-uploaded':
         for (const stats of this.#both(seen.digest)) {
@@ -140,7 +164,10 @@ export class SwarmStats {
         this.#metrics.count('pieces_duplicate');
         return;
       case 'piece-rejected':
-        for (const stats of this.#both(seen.digest)) stats.piecesRejected++;
+        for (const stats of this.#both(seen.digest)) {
+          stats.piecesRejected++;
+          if (seen.verdict === 'forged') stats.piecesForged++;
+        }
         this.#metrics.count('pieces_rejected', 1, { verdict: seen.verdict });
         this.#logger.warn(seen, 'piece rejected');
         return;
@@ -149,6 +176,12 @@ export class SwarmStats {
         this.#metrics.count('piece_request_failures');
         return;
     }
+  }
+
+  /** A blob did not fit the root in its metainfo: whoever gave that is wrong. */
+  noteRejectedRoot(): void {
+    this.#metrics.count('roots_rejected');
+    this.#logger.error({}, 'a blob does not fit the root in its metainfo; the root is not believed again');
   }
 
   *#both(digest: Digest): Iterable<TransferStats> {

@@ -2,12 +2,17 @@
  * What the machine asks of the tracker and of the disk: each piece of work ends in exactly one event. Owns the work
  * under way and its cancellation. Never decides what is asked.
  */
-import type { Digest, PeerContext } from '@kraken/core/content';
-import { asKrakenError, KrakenError, type ErrorCode } from '@kraken/core/errors';
+import { withRoot, type Bitfield, type Digest, type PeerContext, type PiecesRoot } from '@kraken/core/content';
+import { asKrakenError, isKrakenError, KrakenError, type ErrorCode } from '@kraken/core/errors';
 import type { Logger, TrackerClient } from '@kraken/core/ports';
 import type { Failure, SwarmEffect, SwarmEvent } from '@kraken/core/swarm';
 import type { PieceStore } from '../store/piece-store.js';
+import type { LayerExchange } from './layer-exchange.js';
 import type { TorrentTable } from './torrent-table.js';
+
+/** Blobs whose wrong roots are remembered, and roots of each. Guess. */
+const REJECTED_MAX = 1000;
+const ROOTS_MAX = 4;
 
 /** One kind of effect. */
 export type EffectOf<T extends SwarmEffect['type']> = Extract<SwarmEffect, { type: T }>;
@@ -19,9 +24,14 @@ export interface SwarmWorkOptions {
   /** As announced. */
   readonly context: PeerContext;
   readonly torrents: TorrentTable;
+  readonly layers: LayerExchange;
+  /** Take metainfo as if it had no root. */
+  readonly ignoreRoots: boolean;
   readonly logger: Logger;
   /** A peer asked for a blob that is not on disk. */
   readonly lookupMissing: ((namespace: string, digest: Digest) => void) | undefined;
+  /** A blob did not fit the root that its metainfo named. */
+  rootRejected(): void;
   /** Takes the events. */
   post(event: SwarmEvent): void;
 }
@@ -31,6 +41,8 @@ export class SwarmWork {
   /** Ends tracker requests when the node stops. */
   readonly #abort = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
+  /** Roots that proved wrong. */
+  readonly #rejected = new Map<Digest, readonly PiecesRoot[]>();
 
   constructor(options: SwarmWorkOptions) {
     this.#options = options;
@@ -49,7 +61,9 @@ export class SwarmWork {
   fetchMetaInfo({ namespace, digest }: EffectOf<'fetch-metainfo'>): void {
     this.#do(
       async () => {
-        const metainfo = await this.#tracker().metaInfo(namespace, digest, this.#abort.signal);
+        const rejected = this.#rejected.get(digest);
+        const fetched = await this.#tracker().metaInfo(namespace, digest, this.#abort.signal, rejected);
+        const metainfo = this.#options.ignoreRoots ? withRoot(fetched, undefined) : fetched;
         if (metainfo.digest !== digest) {
           throw new KrakenError('metainfo-invalid', `asked for ${digest}, got the metainfo of ${metainfo.digest}`);
         }
@@ -80,11 +94,44 @@ export class SwarmWork {
           metainfo: file.metainfo,
           have: file.have.clone(),
           committed: file.committed,
+          layerMissing: file.proof?.isWaiting === true,
         };
       },
       'io-error',
       (failure) => ({ type: 'blob-open-failed', digest, failure }),
     );
+  }
+
+  /** From the tracker, or from the peer of `conn`. */
+  fetchLayer({ namespace, digest, conn }: EffectOf<'fetch-layer'>): void {
+    const from = conn === undefined ? {} : { conn };
+    this.#do(
+      async () => {
+        if (conn === undefined) await this.#fetchLayer(namespace, digest);
+        else await this.#options.layers.fetch(conn, digest);
+        // The torrent may have been opened anew meanwhile.
+        if (this.#options.torrents.get(digest)?.file.proof?.isWaiting !== false) {
+          throw new KrakenError('removed', `the download of ${digest} that the layer was for is gone`);
+        }
+        return { type: 'layer-fetched', digest, ...from };
+      },
+      'tracker-unavailable',
+      (failure) => ({ type: 'layer-fetch-failed', digest, ...from, failure }),
+    );
+  }
+
+  async #fetchLayer(namespace: string, digest: Digest): Promise<void> {
+    const held = this.#options.torrents.get(digest)?.use();
+    const tracker = this.#tracker();
+    try {
+      const { proof, metainfo } = held?.file ?? {};
+      if (proof === undefined || metainfo === undefined || tracker.pieceLayer === undefined) {
+        throw new KrakenError('tracker-unavailable', 'nobody to ask for a piece layer');
+      }
+      await tracker.pieceLayer(namespace, metainfo, (layer) => proof.accept(layer), this.#abort.signal);
+    } finally {
+      held?.done();
+    }
   }
 
   announce({ namespace, digest, infoHash, complete, event }: EffectOf<'announce'>): void {
@@ -101,21 +148,37 @@ export class SwarmWork {
     );
   }
 
-  commitBlob(digest: Digest): void {
+  commitBlob(digest: Digest, doubts: Bitfield | undefined): void {
     const held = this.#options.torrents.get(digest)?.use();
+    let doubted = false;
     this.#do(
       async () => {
         if (held === undefined) throw new KrakenError('internal', `commit of ${digest}, which is not open`);
         try {
-          await held.file.commit();
+          await held.file.commit(doubts);
+          this.#rejected.delete(digest);
+        } catch (error) {
+          doubted = isDoubted(error);
+          if (isKrakenError(error, 'root-mismatch')) this.#reject(digest, held.file.metainfo.piecesRoot);
+          throw error;
         } finally {
           held.done();
         }
         return { type: 'blob-committed', digest };
       },
       'io-error',
-      (failure) => ({ type: 'blob-commit-failed', digest, failure }),
+      (failure) => ({ type: 'blob-commit-failed', digest, failure, doubted }),
     );
+  }
+
+  /** The blob does not fit this root: whoever names it is not believed again. */
+  #reject(digest: Digest, root: PiecesRoot | undefined): void {
+    const roots = this.#rejected.get(digest) ?? [];
+    this.#rejected.delete(digest);
+    if (root !== undefined) this.#rejected.set(digest, [...roots, root].slice(-ROOTS_MAX));
+    const [oldest] = this.#rejected.keys();
+    if (this.#rejected.size > REJECTED_MAX && oldest !== undefined) this.#rejected.delete(oldest);
+    this.#options.rootRejected();
   }
 
   deleteBlob(digest: Digest): void {
@@ -151,6 +214,13 @@ export class SwarmWork {
       });
     this.#running.add(running);
   }
+}
+
+/** The files of a bad blob are still there, without the pieces in doubt. */
+function isDoubted(error: unknown): boolean {
+  if (!isKrakenError(error)) return false;
+  const { detail } = error;
+  return typeof detail === 'object' && detail !== null && 'doubted' in detail;
 }
 
 /** A thrown error as data; `code` when it has none. */

@@ -86,6 +86,7 @@ export class PieceProof {
   check(piece: number, done: (result: ProofResult) => void): void {
     this.#hash(piece, (error, hash) => {
       if (error !== undefined) done({ error });
+      else if (this.isWaiting) done({ error: new KrakenError('internal', `piece ${piece} came before its layer`) });
       else if (this.#metainfo.piecesRoot === undefined) done(this.#compared(piece, hash));
       else if (this.#proves(piece, hash)) done({});
       else

@@ -32,6 +32,8 @@ function keyOfEffect(effect: SwarmEffect): string | undefined {
       return `metainfo:${effect.digest}`;
     case 'open-blob':
       return `open:${effect.digest}`;
+    case 'fetch-layer':
+      return `layer:${effect.digest}:${effect.conn ?? 'tracker'}`;
     case 'announce':
       return `announce:${effect.digest}`;
     case 'dial':
@@ -57,6 +59,9 @@ function keyOfEvent(event: SwarmEvent): string | undefined {
     case 'blob-opened':
     case 'blob-open-failed':
       return `open:${event.digest}`;
+    case 'layer-fetched':
+    case 'layer-fetch-failed':
+      return `layer:${event.digest}:${event.conn ?? 'tracker'}`;
     case 'announce-answered':
     case 'announce-failed':
       return `announce:${event.digest}`;

@@ -66,19 +66,21 @@ export const noIdling: CheckerFactory = (violated, options) => {
 
   /** @returns true when time alone can make it idle: the torrent must be looked at again even without a step */
   const lookAtTorrent = (host: SimHost, torrent: TorrentView, now: Millis): boolean => {
-    const busy = torrent.state !== 'leeching' || torrent.pulls.length === 0 || torrent.open.length === 0;
+    const isIdle = torrent.pulls.length === 0 || torrent.open.length === 0 || torrent.asks === 'nobody';
+    const busy = torrent.state !== 'leeching' || isIdle;
     let held: Bitfield | undefined;
     let timeMatters = false;
     for (const connection of torrent.connections) {
       // One that is being swapped runs dry on purpose, for five rotations at most.
       if (connection.phase !== 'active' || connection.retiring) continue;
+      if (torrent.asks === 'origins' && !connection.origin) continue;
       const { conn, bits } = connection;
       const offered = busy || !hasQuota(connection) ? [] : torrent.open.filter((piece) => bits?.has(piece) === true);
       const pieces = offered.filter((piece) => !isAvoided(connection, piece, now));
       if (offered.length > 0) timeMatters = true;
       if (pieces.length === 0) {
         idling.get(host)?.delete(conn);
-      } else if (!(connection.origin && settings.originSparing)) {
+      } else if (!(connection.origin && settings.originSparing) || torrent.asks === 'origins') {
         violated(
           `connection ${conn} has the open piece ${pieces[0]} and is asked for ${connection.asked.length} pieces`,
           host,
