@@ -86,7 +86,7 @@ test('HTTP server and peer port of an origin follow renewed files; half a renewa
       server: identity,
       client: identity,
       peer: { mode: 'required', ...identity },
-      reload_interval: '1h',
+      reload_interval: 3_600_000,
     },
     access,
     cluster: { static: [self] },
@@ -125,7 +125,7 @@ test('HTTP server and peer port of an origin follow renewed files; half a renewa
 test('files are looked at by themselves', async (t) => {
   const { path, install, identity } = files(t);
   const config = configFromValues<TrackerConfig>(trackerKeys, {
-    tls: { cas: [{ path: path('ca.crt') }], server: identity, client: { disabled: true }, reload_interval: '20ms' },
+    tls: { cas: [{ path: path('ca.crt') }], server: identity, client: { disabled: true }, reload_interval: 20 },
     access,
     origin: { hosts: { static: ['127.0.0.1:1'] } },
   });

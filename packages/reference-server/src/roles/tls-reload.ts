@@ -2,6 +2,7 @@
  * Notices that certificate files have changed, and has what depends on them made anew. Looks at modification times,
  * because watches miss replaced links and network file systems. Owns the timer; never reads a certificate.
  */
+import { statSync, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Logger } from '@kraken/core/ports';
 
@@ -10,19 +11,21 @@ export class TlsReloader {
   readonly #logger: Logger;
   readonly #users: { readonly what: string; readonly reload: () => void }[] = [];
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #first: Promise<void>;
-  #seen = '';
-  #checking: Promise<void> | undefined;
+  #seen: string;
+  /** The look that ends last. */
+  #last = Promise.resolve();
+  #looks = 0;
 
-  /** @param intervalMs between looks */
+  /**
+   * Make it before the files are read for the first time: what changes from now on is noticed.
+   * @param intervalMs between looks
+   */
   constructor(files: readonly string[], intervalMs: number, logger: Logger) {
     this.#files = files;
     this.#logger = logger;
-    this.#first = this.#stamp().then((stamp) => {
-      this.#seen = stamp;
-    });
+    this.#seen = files.map((file) => stampOf(() => statSync(file))).join(SEPARATOR);
     if (files.length === 0) return;
-    this.#timer = setInterval(() => void this.check(), intervalMs);
+    this.#timer = setInterval(() => void (this.#looks === 0 && this.check()), intervalMs);
     this.#timer.unref();
   }
 
@@ -31,12 +34,11 @@ export class TlsReloader {
     this.#users.push({ what, reload });
   }
 
-  /** Look now. Looks do not overlap. */
+  /** Look now, after looks that are under way: they may have missed what changed since. */
   check(): Promise<void> {
-    this.#checking ??= this.#check().finally(() => {
-      this.#checking = undefined;
-    });
-    return this.#checking;
+    this.#looks++;
+    this.#last = this.#last.then(() => this.#check()).finally(() => this.#looks--);
+    return this.#last;
   }
 
   close(): void {
@@ -44,7 +46,6 @@ export class TlsReloader {
   }
 
   async #check(): Promise<void> {
-    await this.#first;
     const stamp = await this.#stamp();
     if (stamp === this.#seen) return;
     this.#seen = stamp;
@@ -59,16 +60,27 @@ export class TlsReloader {
     }
   }
 
-  /** Changes whenever a file does; a link counts as what it points to. */
   async #stamp(): Promise<string> {
-    const stamps = this.#files.map(async (file) => {
-      try {
-        const { mtimeMs, size, ino } = await stat(file);
-        return `${mtimeMs} ${size} ${ino}`;
-      } catch (error) {
-        return String((error as NodeJS.ErrnoException).code);
-      }
-    });
-    return (await Promise.all(stamps)).join('|');
+    const stats = await Promise.allSettled(this.#files.map((file) => stat(file)));
+    return stats
+      .map((result) =>
+        stampOf(() => {
+          if (result.status === 'rejected') throw result.reason;
+          return result.value;
+        }),
+      )
+      .join(SEPARATOR);
+  }
+}
+
+const SEPARATOR = '|';
+
+/** Changes whenever a file does; a link counts as what it points to. */
+function stampOf(look: () => Stats): string {
+  try {
+    const { mtimeMs, size, ino } = look();
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
   }
 }

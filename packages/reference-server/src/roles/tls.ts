@@ -34,11 +34,11 @@ export interface RoleTls {
  * @throws KrakenError `config-invalid` for a missing path or an unreadable file
  */
 export function openTls(tls: TlsConfig, logger: Logger, lifetime: Lifetime): RoleTls {
+  const reloader = lifetime.own(new TlsReloader(filesOf(tls), tls.reload_interval, logger), (part) => part.close());
   const server = tlsServerOptions(tls);
   const client = tlsClientOptions(tls);
   const peer = peerTlsOptions(tls);
   const http = lifetime.own(createHttpClient(client === undefined ? {} : { tls: client }), (part) => part.close());
-  const reloader = lifetime.own(new TlsReloader(filesOf(tls), tls.reload_interval, logger), (part) => part.close());
   if (client !== undefined) {
     reloader.add('HTTP clients', () => {
       const next = tlsClientOptions(tls);
