@@ -21,6 +21,21 @@ test('a sole source is asked three pieces ahead, several one each, a far one as 
   t.is(s.asked(second).length, 11, 'its payload took 10 ms');
 });
 
+test('payloads that follow each other closely are timed too: a far sole source is asked further ahead', (t) => {
+  const s = new Scenario({ endgameDisabled: true }, 200).leech();
+  s.answered([peerInfo(1)]);
+  s.now += 200;
+  const far = s.dialled(1, 'all');
+  t.is(s.asked(far).length, 3);
+  const [first, second] = s.asked(far);
+  s.payload(far, first!);
+  s.now += 20;
+  s.payload(far, second!);
+  s.now += 5;
+  s.stored(far, first!);
+  t.is(s.asked(far).length, 1 + 100 / 25, 'the first took 25 ms, and the second had begun');
+});
+
 test('a request expires by the pace of its peer, never before the least time', (t) => {
   const s = new Scenario({ endgameDisabled: true, pipelineLimit: 1, requestTimeoutMinMs: 1000 }, 200).leech();
   const conn = s.incoming(1, 'all');

@@ -27,6 +27,9 @@ export class PeerPace {
   #intervalMs = 0;
   #startedAt = -1;
   #startedPiece = -1;
+  /** The payload before that: with requests ahead, the next one begins while it is being stored. */
+  #earlierAt = -1;
+  #earlierPiece = -1;
   #fromAt = -1;
 
   /** A request goes out. @param alone nothing else is asked of the peer */
@@ -36,16 +39,19 @@ export class PeerPace {
 
   /** The payload of `piece` begins. */
   started(now: number, piece: number): void {
+    this.#earlierAt = this.#startedAt;
+    this.#earlierPiece = this.#startedPiece;
     this.#startedAt = now;
     this.#startedPiece = piece;
   }
 
   /** The payload of `piece` is stored. */
   ended(now: number, piece: number): void {
-    if (this.#startedPiece === piece) this.#transferMs = average(this.#transferMs, now - this.#startedAt);
+    const isLatest = piece === this.#startedPiece;
+    if (isLatest || piece === this.#earlierPiece)
+      this.#transferMs = average(this.#transferMs, now - (isLatest ? this.#startedAt : this.#earlierAt));
     if (this.#fromAt >= 0) this.#intervalMs = average(this.#intervalMs, now - this.#fromAt);
     this.#fromAt = now;
-    this.#startedPiece = -1;
   }
 
   /** Pieces to keep asked so that the peer never waits for our next request. */
