@@ -14,6 +14,8 @@ export interface SwarmConfig extends SwarmPolicy {
   readonly connectionsPerTorrentMax: number;
   /** Connections of the whole node. Guess: 2000 (a tenth of the usual descriptor limit). */
   readonly connectionsMax: number;
+  /** Dials of the whole node that have not been answered. Guess: 100, as many as the handshakes that a node takes at a time. */
+  readonly pendingDialsMax: number;
   /** Torrents in memory. Guess: 10000. */
   readonly torrentsMax: number;
   /** Waiting pulls. Guess: 1000. */
@@ -64,6 +66,7 @@ export const DEFAULT_SWARM_CONFIG: Omit<SwarmConfig, 'peerId'> = {
   role: 'agent',
   connectionsPerTorrentMax: 10,
   connectionsMax: 2000,
+  pendingDialsMax: 100,
   torrentsMax: 10_000,
   pullsMax: 1000,
   mutualConnectionsMax: 10,

@@ -40,6 +40,8 @@ export class Connections {
   readonly #context: SwarmContext;
   readonly #byConn = new Map<number, Connection>();
   #nextDial = 2;
+  /** Dials that have not been answered. */
+  #pendingDials = 0;
 
   constructor(context: SwarmContext) {
     this.#context = context;
@@ -65,14 +67,27 @@ export class Connections {
 
   /** True when we may open one more connection for the torrent. */
   mayDial(torrent: Torrent): boolean {
-    return !this.isFull(torrent) && torrent.dials < this.#context.config.dialsPerTorrentMax;
+    return this.#mayDialUpTo(torrent, this.#context.config.dialsPerTorrentMax);
   }
 
-  /** Dial `peer` unless it is us, blacklisted or connected. The caller checked {@link mayDial}. */
+  /** The same for a torrent that few others dial. */
+  mayDialLonely(torrent: Torrent): boolean {
+    const { lonelyDialsMax } = this.#context.config;
+    return torrent.connections.size < lonelyDialsMax && this.#mayDialUpTo(torrent, lonelyDialsMax);
+  }
+
+  #mayDialUpTo(torrent: Torrent, dialsMax: number): boolean {
+    return (
+      !this.isFull(torrent) && torrent.dials < dialsMax && this.#pendingDials < this.#context.config.pendingDialsMax
+    );
+  }
+
+  /** Dial `peer` unless it is us, blacklisted, connected, or one origin too many. The caller checked {@link mayDial}. */
   dial(torrent: Torrent, peer: PeerInfo): boolean {
     const { now, config } = this.#context;
     if (peer.peerId === config.peerId || torrent.connections.has(peer.peerId)) return false;
     if (this.blacklist.blocks(torrent.digest, peer.peerId, now)) return false;
+    if (peer.origin && torrent.originDials >= config.originDialsMax) return false;
     this.#dial(torrent, peer);
     return true;
   }
@@ -94,6 +109,8 @@ export class Connections {
     const connection = this.#add(conn, torrent, peer.peerId, false, peer.origin);
     connection.dialledAt = this.#context.now;
     torrent.dials++;
+    if (peer.origin) torrent.originDials++;
+    this.#pendingDials++;
     const handshake = torrent.handshake(torrent.namespace);
     connection.snapshot = handshake.bitfield;
     const { ip, port } = peer;
@@ -110,6 +127,7 @@ export class Connections {
   /** Pending → active. */
   activate(connection: Connection, version: string): void {
     const { now } = this.#context;
+    if (connection.phase === 'dialling') this.#pendingDials--;
     connection.phase = 'active';
     connection.ours = version !== '';
     connection.layers = hasCapability(version, LAYER_CAPABILITY);
@@ -143,6 +161,7 @@ export class Connections {
     const connection = this.#byConn.get(conn);
     if (connection === undefined || connection.inbound || connection.phase === 'active') return undefined;
     if (connection.phase === 'dialling') {
+      this.#pendingDials--;
       this.#unlink(connection);
       // The peer read our handshake and hung up: most likely it is full. No reason travels on this wire.
       this.penalise(
@@ -187,6 +206,7 @@ export class Connections {
   #leave(connection: Connection, reason: CloseReason): void {
     const { torrent, peer } = connection;
     const wasActive = connection.phase === 'active';
+    if (connection.phase === 'dialling') this.#pendingDials--;
     connection.phase = 'closing';
     this.#unlink(connection);
     if (wasActive) {
@@ -205,6 +225,8 @@ export class Connections {
     const { torrent } = connection;
     this.#context.timers.clear(connection.timer);
     torrent.connections.delete(connection.peer);
-    if (!connection.inbound) torrent.dials--;
+    if (connection.inbound) return;
+    torrent.dials--;
+    if (connection.origin) torrent.originDials--;
   }
 }

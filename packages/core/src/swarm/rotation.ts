@@ -32,8 +32,7 @@ export class Rotation {
     }
     this.#retiring = undefined;
     const torrent = this.#torrent;
-    const isLonely = torrent.connections.size < config.lonelyDialsMax;
-    if (connections.mayDial(torrent) || (isLonely && !connections.isFull(torrent))) return this.#dialFresh();
+    if (connections.mayDial(torrent) || connections.mayDialLonely(torrent)) return this.#dialFresh();
     if (this.#fresh() === undefined) return;
     const swappable = [...torrent.connections.values()].filter((connection) => this.#isSwappable(connection));
     const old = swappable[random.below(Math.max(1, swappable.length))];

@@ -44,6 +44,8 @@ export class Torrent {
   readonly connections = new Map<PeerId, Connection>();
   /** How many of them we dial or dialled. Kept by `Connections`. */
   dials = 0;
+  /** How many of these to origins. */
+  originDials = 0;
   readonly candidates = new DialCandidates();
   readonly layer: LayerFetch;
   readonly pulls = new Set<Pull>();

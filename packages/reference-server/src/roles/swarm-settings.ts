@@ -22,6 +22,7 @@ export function swarmSettings(config: SchedulerConfig): Omit<SwarmConfig, 'peerI
     connectionsPerTorrentMax: connstate.max_open_conn,
     // The policy speaks of Kraken's ten connections; the same part of however many there are.
     dialsPerTorrentMax: Math.max(1, Math.ceil(policy.dialsPerTorrentMax * scale)),
+    originDialsMax: Math.ceil(policy.originDialsMax * scale),
     lonelyDialsMax: Math.ceil(policy.lonelyDialsMax * scale),
     mutualConnectionsMax: connstate.max_mutual_conn || connstate.max_open_conn,
     blacklistMs: connstate.blacklist_duration,

@@ -7,6 +7,7 @@ import type { SwarmPolicy } from './swarm-policy.js';
 export const defaultSwarmPolicy: SwarmPolicy = {
   // Half of Kraken's ten: who fills all slots by dialling leaves none for those who come later.
   dialsPerTorrentMax: 5,
+  originDialsMax: 2,
   // Who is dialled by few gets less than the others to the end: simulated, 800 hosts, p99 11.9 s without this, 10.9 s with it.
   lonelyDialsMax: 8,
   // Those who announce first would connect among themselves, and pieces leave the origins late.

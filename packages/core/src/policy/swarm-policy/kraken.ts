@@ -3,6 +3,7 @@ import type { SwarmPolicy } from './swarm-policy.js';
 
 export const krakenSwarmPolicy: SwarmPolicy = {
   dialsPerTorrentMax: 10,
+  originDialsMax: 10,
   lonelyDialsMax: 0,
   firstDialsMax: 10,
   refill: false,

@@ -5,6 +5,8 @@
 export interface SwarmPolicy {
   /** How many connections of a torrent our own dials may fill; the rest is for those who come. */
   readonly dialsPerTorrentMax: number;
+  /** How many of those may go to origins: they are few, and everybody is told of them. */
+  readonly originDialsMax: number;
   /** How many when few others come: a torrent with fewer connections than this dials one more at each rotation. */
   readonly lonelyDialsMax: number;
   /** Dials after the first answer of the tracker, when it names more peers than we have dial slots. */
