@@ -65,7 +65,9 @@ if (role === 'import') {
   const startCpuSec = usage().cpuSec;
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  await node.download(digest, { namespace: NAMESPACE });
+  // As the agent's HTTP route pulls, but nobody reads along.
+  const blob = await node.open(digest, { namespace: NAMESPACE });
+  await blob.finished;
   delay.disable();
   say('done', {
     startCpuSec,

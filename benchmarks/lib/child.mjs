@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 const EVENT_TIMEOUT_MS = 180_000;
+const STOP_GRACE_MS = 2000;
 
 export class Child {
   #process;
@@ -68,10 +69,12 @@ export class Child {
     return this.#waiting;
   }
 
-  /** End it and wait until it is gone. */
+  /** End it and wait until it is gone: by the end of its input, or by force. */
   async stop() {
-    if (this.#ended === undefined) this.#process.kill('SIGKILL');
+    this.#process.stdin.end();
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_GRACE_MS);
     await this.exited;
+    clearTimeout(timer);
   }
 
   #end(how, resolve) {

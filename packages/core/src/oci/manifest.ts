@@ -6,8 +6,7 @@
  * Like Go's decoder: keys match whatever their case and the last of duplicates wins. Differs from Go: a reference that is
  * no sha256 digest makes the manifest invalid at once, and manifests over 4 MiB are refused.
  */
-import { getTextEncoding } from '@bufbuild/protobuf/wire';
-import { parseDigest, type Digest } from '../content/index.js';
+import { parseDigest, readUtf8, type Digest } from '../content/index.js';
 import { KrakenError } from '../errors/index.js';
 import { manifestKind, OCI_INDEX, OCI_MANIFEST, type ManifestKind } from './media-types.js';
 
@@ -109,10 +108,17 @@ function decode(body: Uint8Array | string): unknown {
     throw invalid('a manifest starts with a byte order mark');
   }
   try {
-    return JSON.parse(typeof body === 'string' ? body : getTextEncoding().decodeUtf8(body)) as unknown;
+    return JSON.parse(typeof body === 'string' ? body : textOf(body)) as unknown;
   } catch (error) {
+    if (error instanceof KrakenError) throw error;
     throw new KrakenError('manifest-invalid', 'a manifest is not JSON', { cause: error });
   }
+}
+
+function textOf(body: Uint8Array): string {
+  const text = readUtf8(body, 0, body.length);
+  if (text === undefined) throw invalid('a manifest is not UTF-8');
+  return text;
 }
 
 /** `type/subtype` without parameters, lower case; empty when it is none of the four manifest types. */

@@ -1,11 +1,11 @@
-/** The command line: the whole cluster, the demonstration, or one role. Prints for people; exit codes for scripts. */
+/**
+ * The command line: the whole cluster, the demonstration, or one role. Prints for people; exit codes for scripts. What a
+ * command needs is loaded by the command: a role does not pay for the demonstration.
+ */
 import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isKrakenError } from '@kraken/core/errors';
-import { startCluster } from '../cluster/embedded-cluster.js';
-import { formatRoles } from '../cluster/role-table.js';
 import { ConfigError } from '../config/index.js';
-import { nextCommands, runDemo } from '../demo/demo.js';
 import { createLogger } from '../telemetry/logger.js';
 import { describeFlags, parseFlags, ROLE_FLAGS, UsageError, type RoleName } from './flags.js';
 import { startRole } from './start-role.js';
@@ -49,6 +49,9 @@ async function runCluster(args: readonly string[]): Promise<number> {
     return 0;
   }
   const dataDirectory = resolve(flags.data ?? '.kraken');
+  const { startCluster } = await import('../cluster/embedded-cluster.js');
+  const { formatRoles } = await import('../cluster/role-table.js');
+  const { nextCommands } = await import('../demo/demo.js');
   const cluster = await startCluster({ dataDirectory, logger: createLogger('warn', {}) });
   console.log(`${formatRoles(cluster)}\nData in ${dataDirectory}. Ctrl-C stops.`);
   for (const line of nextCommands(cluster)) console.log(line);
@@ -66,6 +69,7 @@ async function runDemoCommand(args: readonly string[]): Promise<number> {
   const dataDirectory = resolve(flags.data ?? join('.kraken', 'demo'));
   // The sample is new each time; what an earlier demonstration left is of no use.
   if (flags.data === undefined) rmSync(dataDirectory, { recursive: true, force: true });
+  const { nextCommands, runDemo } = await import('../demo/demo.js');
   const { cluster, problems } = await runDemo(dataDirectory, createLogger('warn', {}), (line) => console.log(line));
   if (flags.exit !== true) {
     for (const line of nextCommands(cluster)) console.log(line);

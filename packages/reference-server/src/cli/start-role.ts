@@ -1,4 +1,4 @@
-/** Flags and files → one running role. */
+/** Flags and files → one running role. Loads no other role: an agent is to be there soon and small. */
 import {
   agentKeys,
   buildIndexKeys,
@@ -13,12 +13,7 @@ import {
 } from '../config/component-keys.js';
 import { loadConfig } from '../config/index.js';
 import type { Kind } from '../config/schema.js';
-import { startAgent } from '../roles/agent.js';
-import { startBuildIndex } from '../roles/build-index.js';
-import { startOrigin } from '../roles/origin.js';
-import { startProxy } from '../roles/proxy.js';
 import type { RoleContext, RunningRole } from '../roles/role.js';
-import { startTracker } from '../roles/tracker.js';
 import { createLogger, levelOf } from '../telemetry/logger.js';
 import { parseFlags, ROLE_FLAGS, UsageError, type RoleName } from './flags.js';
 
@@ -31,6 +26,7 @@ export async function startRole(name: RoleName, args: readonly string[]): Promis
     case 'agent': {
       const flags = parseFlags(ROLE_FLAGS.agent, args);
       const { config, context } = load<AgentConfig>(name, agentKeys, flags);
+      const { startAgent } = await import('../roles/agent.js');
       return startAgent(
         config,
         {
@@ -46,6 +42,7 @@ export async function startRole(name: RoleName, args: readonly string[]): Promis
       const flags = parseFlags(ROLE_FLAGS.origin, args);
       const { config, context } = load<OriginConfig>(name, originKeys, flags);
       const hostname = flags['blobserver-hostname'];
+      const { startOrigin } = await import('../roles/origin.js');
       return startOrigin(
         config,
         {
@@ -60,17 +57,20 @@ export async function startRole(name: RoleName, args: readonly string[]): Promis
     case 'tracker': {
       const flags = parseFlags(ROLE_FLAGS.tracker, args);
       const { config, context } = load<TrackerConfig>(name, trackerKeys, flags);
+      const { startTracker } = await import('../roles/tracker.js');
       return startTracker(config, { port: port(flags, 'port') }, context);
     }
     case 'build-index': {
       const flags = parseFlags(ROLE_FLAGS['build-index'], args);
       const { config, context } = load<BuildIndexConfig>(name, buildIndexKeys, flags);
+      const { startBuildIndex } = await import('../roles/build-index.js');
       return startBuildIndex(config, { port: port(flags, 'port') }, context);
     }
     case 'proxy': {
       const flags = parseFlags(ROLE_FLAGS.proxy, args);
       const { config, context } = load<ProxyConfig>(name, proxyKeys, flags);
       if (flags.port === undefined) throw new UsageError('-port: required');
+      const { startProxy } = await import('../roles/proxy.js');
       return startProxy(config, { ports: flags.port }, context);
     }
   }

@@ -38,17 +38,21 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
     const { http } = tls;
 
     const trackerHosts = await openHosts('tracker.hosts', config.tracker.hosts, logger, lifetime);
-    const tracker = createTrackerClient({
-      ring: createPassiveRing({
-        hosts: () => trackerHosts.hosts(),
-        maxReplica: config.tracker.hashring.max_replica,
-        fails: config.tracker.healthcheck.fails,
-        failTimeoutMs: config.tracker.healthcheck.fail_timeout,
+    const tracker = lifetime.own(
+      createTrackerClient({
+        ring: createPassiveRing({
+          hosts: () => trackerHosts.hosts(),
+          maxReplica: config.tracker.hashring.max_replica,
+          fails: config.tracker.healthcheck.fails,
+          failTimeoutMs: config.tracker.healthcheck.fail_timeout,
+        }),
+        scheme: http.scheme,
+        // Plain HTTP needs no settings of the shared client, whose library is loaded only for it then.
+        ...(http.scheme === 'http' ? {} : { dispatcher: http.dispatcher }),
+        logger,
       }),
-      scheme: http.scheme,
-      dispatcher: http.dispatcher,
-      logger,
-    });
+      (part) => part.close(),
+    );
     const buildIndexHosts = await openHosts('build_index.hosts', config.build_index.hosts, logger, lifetime);
     const tags = new BuildIndexClient({
       source: lifetime.own(
@@ -77,6 +81,7 @@ export async function startAgent(config: AgentConfig, flags: AgentFlags, context
       await createPeerNode({
         store,
         tracker,
+        pieceLayer: config.integrity.piece_layer,
         peer: {
           ip: peerIpOf(flags.peerIp),
           port: flags.peerPort,

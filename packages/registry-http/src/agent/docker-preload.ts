@@ -5,7 +5,8 @@
  * Differs from Go: an error that the daemon reports inside its progress stream is an error here too.
  */
 import { KrakenError } from '@kraken/core/errors';
-import { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
+import { undici } from '../http/undici.js';
 import type { PreloadRequest } from './agent-handler.js';
 
 /** Which daemon pulls, and from where. */
@@ -64,16 +65,18 @@ export function createDockerPreload(
   const { origin, base, socketPath } = endpoint(options.dockerHost ?? 'unix:///var/run/docker.sock');
   const version = (options.version ?? '1.21').replace(/^v/, '');
   const timeoutMs = options.idleTimeoutMs ?? 600_000;
-  const dispatcher = new Agent({
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    connect: { timeout: 32_000, ...(socketPath === undefined ? {} : { socketPath }) },
-  });
+  let agent: Dispatcher | undefined;
+  const dispatcher = (): Dispatcher =>
+    (agent ??= new (undici().Agent)({
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      connect: { timeout: 32_000, ...(socketPath === undefined ? {} : { socketPath }) },
+    }));
   return async ({ runtime, repository, tag }, signal) => {
     if (runtime !== 'docker') throw new KrakenError('unsupported', `no ${runtime} client on this agent`);
     const query = new URLSearchParams({ fromImage: `${options.registry}/${repository}`, tag }).toString();
     const path = `${base}/v${version}/images/create?${query}`;
-    const response = await dispatcher.request({
+    const response = await dispatcher().request({
       origin,
       path,
       method: 'POST',

@@ -8,7 +8,8 @@
 import { createSecureContext } from 'node:tls';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CancelSignal } from '@kraken/core/ports';
-import { Agent, buildConnector, type Dispatcher } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
+import { undici } from './undici.js';
 
 /** PEM texts. Verification is on unless switched off. */
 export interface TlsClientOptions {
@@ -195,7 +196,7 @@ function createConnector(timeoutMs: number, tls: TlsClientOptions | undefined): 
       cause,
     });
   }
-  return buildConnector({
+  return undici().buildConnector({
     timeout: timeoutMs,
     ...options,
     ...(tls === undefined ? {} : { rejectUnauthorized: tls.rejectUnauthorized ?? true }),
@@ -207,16 +208,24 @@ function createConnector(timeoutMs: number, tls: TlsClientOptions | undefined): 
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
   const scheme = options.tls === undefined ? 'http' : 'https';
   const connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
-  let connector = createConnector(connectTimeoutMs, options.tls);
-  const dispatcher = new Agent({
-    connections: options.connections ?? 64,
-    headersTimeout: options.headersTimeoutMs ?? 60_000,
-    bodyTimeout: options.idleTimeoutMs ?? 60_000,
-    connect: (target, connected) => connector(target, connected),
-  });
+  // At once with TLS: a certificate that cannot be used is found out at the start.
+  let connector = options.tls === undefined ? undefined : createConnector(connectTimeoutMs, options.tls);
+  let agent: Dispatcher | undefined;
+  const dispatcher = (): Dispatcher =>
+    (agent ??= new (undici().Agent)({
+      connections: options.connections ?? 64,
+      headersTimeout: options.headersTimeoutMs ?? 60_000,
+      bodyTimeout: options.idleTimeoutMs ?? 60_000,
+      connect: (target, connected) => {
+        connector ??= createConnector(connectTimeoutMs, undefined);
+        connector(target, connected);
+      },
+    }));
   return {
     scheme,
-    dispatcher,
+    get dispatcher() {
+      return dispatcher();
+    },
     async request(host, path, request = {}) {
       const { method = 'GET', accept = [200], signal, body } = request;
       const url = `${scheme}://${host}${path}`;
@@ -224,7 +233,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       if (signal?.aborted === true) throw new KrakenError('cancelled', `${what}: given up by the caller`);
       let data: Dispatcher.ResponseData;
       try {
-        data = await dispatcher.request({
+        data = await dispatcher().request({
           origin: `${scheme}://${host}`,
           path,
           method,
@@ -251,6 +260,6 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     reloadTls(tls) {
       if (options.tls !== undefined) connector = createConnector(connectTimeoutMs, tls);
     },
-    close: () => dispatcher.close(),
+    close: () => agent?.close() ?? Promise.resolve(),
   };
 }
