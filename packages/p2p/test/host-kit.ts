@@ -12,6 +12,7 @@ import { BufferPool } from '../dist/host/buffer-pool.js';
 import { systemClock, type Clock } from '../dist/host/clock.js';
 import { HostCounters } from '../dist/host/counters.js';
 import { PeerListener } from '../dist/host/listener.js';
+import { Lingering } from '../dist/host/lingering.js';
 import type { PeerSocketShared } from '../dist/host/peer-socket.js';
 import { SwarmHost } from '../dist/host/swarm-host.js';
 import { SwarmStats } from '../dist/host/swarm-stats.js';
@@ -255,6 +256,7 @@ export async function startHost(
     ingress: new TokenBucket(options.ingress, options.bandwidthClock),
     egress: new TokenBucket(options.egress, options.bandwidthClock),
     counters: new HostCounters(),
+    lingering: new Lingering(systemClock),
     clock: systemClock,
     turnBudgetBytes: options.turnBudgetBytes ?? 512 * 1024,
   };

@@ -13,6 +13,7 @@ import { PeerListener } from './listener.js';
 import type { PeerNodeOptions } from './peer-node-options.js';
 import { PeerNode, type NodeRecording } from './peer-node.js';
 import { PeerTls } from './peer-tls.js';
+import { Lingering } from './lingering.js';
 import type { PeerSocketShared } from './peer-socket.js';
 import { openNetworkEvents, type NetworkEvents } from './network-events.js';
 import { openRecordingFile } from './recording-file.js';
@@ -44,6 +45,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<PeerNode
     pools: options.pools ?? processPools,
     ...bandwidthLimits(options.bandwidth),
     counters,
+    lingering: new Lingering(systemClock),
     clock: systemClock,
     turnBudgetBytes: options.turnBudgetBytes ?? TURN_BUDGET_BYTES,
     ...(tls === undefined ? {} : { tls }),

@@ -21,6 +21,7 @@ import {
 import type { BufferPools } from './buffer-pool.js';
 import type { Clock } from './clock.js';
 import type { HostCounters } from './counters.js';
+import type { Lingering } from './lingering.js';
 import { PayloadReceiver, type ReceiveJob } from './payload-receiver.js';
 import { PayloadSender, type SendJob } from './payload-sender.js';
 import type { TokenBucket } from './token-bucket.js';
@@ -45,12 +46,23 @@ export interface PeerSocketShared {
   readonly ingress: TokenBucket;
   readonly egress: TokenBucket;
   readonly counters: HostCounters;
+  /** Where sockets end that are closed in good order. */
+  readonly lingering: Lingering;
   readonly clock: Clock;
   /** Bytes that one connection may take in before others get a turn; Infinity = no budget. */
   readonly turnBudgetBytes: number;
   /** Absent: plain TCP. */
   readonly tls?: PeerTls;
 }
+
+/** Closes that are no fault of the peer's: what we sent before must arrive. */
+const GOOD_ORDER: ReadonlySet<CloseReason> = new Set([
+  'rotated',
+  'both-complete',
+  'idle',
+  'too-old',
+  'torrent-removed',
+]);
 
 /** Read buffer of everything but payloads; shared by all sockets, since it is emptied before a callback returns. */
 const scratch = Buffer.allocUnsafeSlow(16 * 1024);
@@ -312,7 +324,9 @@ export class PeerSocket implements ReadSink {
     this.#cancelDeadline?.();
     this.#stash = undefined;
     this.#held = [];
-    this.#socket?.destroy();
+    const socket = this.#socket;
+    if (socket !== undefined && GOOD_ORDER.has(reason) && this.#sender.idle) this.#shared.lingering.add(socket);
+    else socket?.destroy();
     this.#receiver.abort();
     this.#sender.abort(failure);
     this.#report();

@@ -199,6 +199,7 @@ export class SwarmHost implements MachineHost<SwarmEffect> {
     const failure: Failure = { code: 'shutting-down', says: 'the node was stopped' };
     for (const pull of this.#pulls.values()) pull.noteFinished(failure);
     for (const removal of this.#removals.values()) removal.reject(new KrakenError(failure.code, failure.says));
+    this.#options.shared.lingering.close();
     this.torrents.dropAll();
   }
 
