@@ -51,6 +51,42 @@ for (const [name, choose] of Object.entries(PIECE_CHOICES)) {
   });
 }
 
+for (const [name, choose] of Object.entries(PIECE_CHOICES)) {
+  test(`${name}: no candidate among equal ones is favoured, also none beyond the first few`, (t) => {
+    const counts = new Array<number>(64).fill(1);
+    const all = [...counts.keys()];
+    const asked = { ...question(counts, all), random: new Random(20_261_124) };
+    const drawn = new Array<number>(64).fill(0);
+    const draws = 6400;
+    for (let i = 0; i < draws; i++) drawn[choose(asked)]!++;
+    const chiSquare = drawn.reduce((sum, n) => sum + (n - 100) ** 2 / 100, 0);
+    t.true(chiSquare < 110, `${chiSquare} with 63 degrees of freedom`);
+  });
+
+  test(`${name}: a choice among a million pieces looks at few of them`, (t) => {
+    const pieces = 2 ** 20;
+    let looks = 0;
+    const among = (groupSize: number): PieceQuestion => ({
+      words: pieces / 32,
+      candidates: () => (looks++, 0xffffffff),
+      isCandidate: () => (looks++, true),
+      lowestGroup: 1,
+      rarity: {
+        groups: 1 + pieces / groupSize,
+        groupSize: (g) => (g === 0 ? 0 : groupSize),
+        pieceAt: (g, i) => (looks++, (g - 1) * groupSize + i),
+        groupOf: (piece) => (looks++, 1 + Math.floor(piece / groupSize)),
+      },
+      random: new Random(1),
+    });
+    for (const groupSize of [pieces, 1024, 1]) {
+      looks = 0;
+      t.true(choose(among(groupSize)) >= 0);
+      t.true(looks <= 200, `${looks} looks`);
+    }
+  });
+}
+
 test('rarest_first: Go vector: counts 2, 3, 1, 0 and pieces 0, 1, 3 of a complete peer give 3, then 0', (t) => {
   const choose = PIECE_CHOICES['rarest_first']!;
   t.is(choose(question([2, 3, 1, 0], [0, 1, 3], 1, true)), 3);

@@ -1,6 +1,7 @@
 /** The swarm machine over time and as a server: requests of peers, idle and old connections, idle seeds. */
 import test from 'ava';
-import { peerInfo, peerOf, Scenario } from './support/swarm-scenario.js';
+import { parseInfoHash } from '@kraken/core/content';
+import { digestOf, peerInfo, peerOf, Scenario } from './support/swarm-scenario.js';
 
 /** Leeching with an active connection to peer 1 that has everything. */
 function withSeed(config: ConstructorParameters<typeof Scenario>[0] = {}, pieces = 20): { s: Scenario; conn: number } {
@@ -124,6 +125,66 @@ test('a payload that starts and never ends is closed in the end', (t) => {
   t.deepEqual(s.of('close'), []);
   s.pass(1);
   t.like(s.one('close'), { conn, reason: 'idle' });
+});
+
+test('a handshake that names another info hash holds no slot, whether the blob is in memory or not', (t) => {
+  const foreign = { infoHash: parseInfoHash('ab'.repeat(20)) };
+  const known = new Scenario({ connectionsPerTorrentMax: 1, connectionsMax: 1 }).leech();
+  for (let n = 1; n <= 5; n++) {
+    const conn = known.incoming(n, [], foreign);
+    t.is(known.one('close').reason, 'handshake-mismatch');
+    known.closed(conn, 'handshake-mismatch');
+  }
+  t.is(known.machine.inspect().connections, 0);
+  known.incoming(9, []);
+  t.deepEqual(known.types, ['accept'], 'the only slot is free');
+
+  const unknown = new Scenario({ connectionsPerTorrentMax: 1, connectionsMax: 1 });
+  const conn = unknown.incoming(1, [], foreign);
+  unknown.opened([], true);
+  t.is(unknown.one('close').reason, 'handshake-mismatch');
+  t.is(unknown.closed(conn, 'handshake-mismatch').machine.inspect().connections, 0);
+  unknown.incoming(2, []);
+  t.is(unknown.of('accept').length, 1);
+});
+
+test('a piece that fails again and again leaves one request behind and is counted once', (t) => {
+  const s = new Scenario(
+    { pipelineLimit: 1, endgameDisabled: true, leecherIdleMs: 1e9, connectionIdleMs: 1e9 },
+    1,
+  ).leech();
+  const conns = [1, 2, 3].map((n) => s.incoming(n, 'all'));
+  const asked = (): number[] => s.torrent().connections.flatMap((connection) => [...connection.asked]);
+  let requests = 1;
+  for (let round = 0; round < 60; round++) {
+    const holder = conns.find((conn) => s.asked(conn).length > 0);
+    if (holder !== undefined && round % 2 === 0) s.message(holder, { type: 'error', piece: 0, code: 0, text: 'no' });
+    requests += s.requests.length;
+    s.pass(8000);
+    requests += s.requests.length;
+    t.true(asked().length <= 1, `round ${round}`);
+  }
+  t.true(requests > 60, `${requests} requests`);
+  const holder = conns.find((conn) => s.asked(conn).length > 0) ?? conns[0]!;
+  s.closed(holder);
+  t.deepEqual(s.torrent().rarity, [2]);
+  t.true(asked().length <= 1);
+});
+
+test('removal takes one torrent of many and leaves the rest as they are', (t) => {
+  const s = new Scenario().leech();
+  for (let n = 2; n <= 500; n++)
+    s.step({ type: 'pull-requested', pull: n, namespace: 'ns', digest: digestOf(n), streaming: false });
+  const before = s.machine.inspect().torrents.length;
+  s.step({ type: 'remove-requested', request: 7, digest: digestOf(250) });
+  t.deepEqual(
+    s.of('pull-finished').map(({ pull }) => pull),
+    [250],
+  );
+  s.step({ type: 'blob-deleted', digest: digestOf(250) });
+  t.is(s.machine.inspect().torrents.length, before - 1);
+  t.is(s.machine.status(digestOf(250)), undefined);
+  t.is(s.machine.status(digestOf(251))?.waitingPulls, 1);
 });
 
 test('old blacklist entries are purged with the tick', (t) => {

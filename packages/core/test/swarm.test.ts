@@ -485,6 +485,45 @@ test('removal waits for host work that is under way', (t) => {
   }
 });
 
+test('whatever comes between the last piece and its commit, everybody who waits is answered once', (t) => {
+  const DIGEST = digestOf(1);
+  const between = {
+    removal: [{ type: 'remove-requested', request: 7, digest: DIGEST }, 'removed'],
+    eviction: [{ type: 'blob-evicted', digest: DIGEST }, undefined],
+    cancellation: [{ type: 'pull-cancelled', pull: 1 }, 'cancelled'],
+    'idle tick': [{ type: 'woke' }, undefined],
+    shutdown: [{ type: 'shutdown-requested' }, 'shutting-down'],
+  } as const;
+  for (const [name, [event, code]] of Object.entries(between)) {
+    const s = new Scenario({ leecherIdleMs: 1000, seederIdleMs: 1000, preemptionIntervalMs: 1000 }, 1).leech();
+    const conn = s.incoming(1, 'all');
+    const answers: [number, string | undefined][] = [];
+    const note = (): void => {
+      for (const { pull, failure } of s.of('pull-finished')) answers.push([pull, failure?.code]);
+    };
+    s.delivers(conn, 0);
+    t.deepEqual(s.types.slice(-1), ['commit-blob'], name);
+    s.pull(2);
+    note();
+    s.pass(5000);
+    note();
+    let anew = false;
+    const host = [
+      { type: 'blob-committed', digest: DIGEST } as const,
+      { type: 'blob-deleted', digest: DIGEST } as const,
+    ];
+    for (const next of [event, ...host]) {
+      s.step(next);
+      note();
+      anew ||= s.types.includes('fetch-metainfo');
+    }
+    if (anew) s.fetched().opened([], true);
+    note();
+    t.deepEqual(answers.map(([pull]) => pull).sort(), [1, 2], name);
+    t.is(answers.find(([pull]) => pull === 1)?.[1], code, name);
+  }
+});
+
 test('removal while metainfo is fetched needs not wait for it; the late answer is ignored', (t) => {
   const s = new Scenario().pull(1).step({ type: 'remove-requested', request: 7, digest: digestOf(1) });
   t.deepEqual(s.types, ['pull-finished', 'delete-blob']);

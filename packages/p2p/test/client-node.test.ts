@@ -5,6 +5,7 @@ import test, { type ThrowsExpectation } from 'ava';
 import { Bitfield, digestHex, pieceLengthAt } from '@kraken/core/content';
 import type { ErrorCode } from '@kraken/core/errors';
 import { encodeHandshake } from '@kraken/core/wire';
+import { createPeerNode, type NodeStore } from '@kraken/p2p';
 import { MemoryTracker, putBlob, readAll, startNode, startOrigin } from './client-kit.js';
 import { eventually, handshakeOf, MIB, RawPeer, rawServer, testBlob } from './host-kit.js';
 
@@ -214,6 +215,57 @@ test('seed, remove, reconfigure, blacklist', async (t) => {
   const opened = await agent.node.open(other.digest);
   t.true(await eventually(() => agent.node.blacklist().some((entry) => entry.peerId === peerId)));
   opened.close();
+});
+
+test('a disk that hangs over one blob holds up neither other blobs nor the probe', async (t) => {
+  const tracker = new MemoryTracker();
+  const [stuck, free] = [testBlob(MIB, MIB), testBlob(3 * MIB, MIB)];
+  await startOrigin(t, tracker, stuck);
+  await startOrigin(t, tracker, free);
+  const real = (await startNode(t)).store;
+  const never = new Promise<never>(() => undefined);
+  const store: NodeStore = {
+    lookup: (digest) => (digest === stuck.digest ? never : real.lookup(digest)),
+    create: (metainfo) => (metainfo.digest === stuck.digest ? never : real.create(metainfo)),
+    remove: () => never,
+  };
+  const node = await createPeerNode({ store, tracker, peer: { ip: '127.0.0.1' }, listen: { host: '127.0.0.1' } });
+  t.teardown(() => node.close());
+  const hanging = [node.open(stuck.digest, { namespace: NS }), node.remove(stuck.digest)];
+  for (const work of hanging) work.catch(() => undefined);
+  await node.download(free.digest, { namespace: NS });
+  t.is(node.statsOf(free.digest)?.piecesReceived, 3);
+  t.notThrows(() => node.probe());
+});
+
+test('why a connection ended is logged and counted', async (t) => {
+  const tracker = new MemoryTracker();
+  const blob = testBlob(2 * MIB, MIB);
+  const lines: [string, object][] = [];
+  const counted: string[] = [];
+  const line = (fields: object, message: string): void => void lines.push([message, fields]);
+  const logger = { debug: line, info: line, warn: line, error: line };
+  const metrics = {
+    count: (name: string, _value?: number, labels?: Readonly<Record<string, string>>) =>
+      void counted.push(`${name} ${labels?.['reason'] ?? ''}`),
+    gauge: () => undefined,
+    observe: () => undefined,
+  };
+  const origin = await startOrigin(t, tracker, blob, { logger, metrics });
+  const agent = await startNode(t, { tracker });
+  await agent.node.download(blob.digest, { namespace: NS });
+  const dropped = (reason: string): boolean =>
+    lines.some(
+      ([message, fields]) => message === 'connection dropped' && 'reason' in fields && fields.reason === reason,
+    );
+  t.true(await eventually(() => dropped('remote-closed') || dropped('both-complete')));
+  t.true(counted.some((metric) => /^connections_dropped (?:remote-closed|both-complete)$/.test(metric)));
+  const peer = await RawPeer.dial(origin.node.port);
+  peer.write(encodeHandshake(handshakeOf(blob, 5, new Bitfield(2), NS)));
+  await peer.frame();
+  peer.write(Buffer.from('ffffffff', 'hex'));
+  await peer.end();
+  t.true(await eventually(() => dropped('protocol-error')));
 });
 
 test('close fails pulls, says good-bye and refuses new work', async (t) => {

@@ -1,9 +1,10 @@
 /** Pools, bandwidth, time limits and admission: what bounds a node, and that waiting ends. */
-import { createServer } from 'node:net';
+import { createServer, Server } from 'node:net';
 import test from 'ava';
 import { Bitfield } from '@kraken/core/content';
 import { encodeHandshake } from '@kraken/core/wire';
 import { BufferPool } from '../dist/host/buffer-pool.js';
+import { PeerListener } from '../dist/host/listener.js';
 import {
   eventually,
   handshakeOf,
@@ -168,6 +169,46 @@ test('sockets without a handshake are limited in number and time', async (t) => 
   under.host.perform({ type: 'close', conn: 1, reason: 'at-capacity' });
   await late.end();
   t.is(under.machine.all('connection-closed')[0]?.reason, 'at-capacity');
+});
+
+test('an error of the listening socket is told and does not end the listening', async (t) => {
+  // The socket is the listener's own: caught as it starts to listen.
+  let socket: Server | undefined;
+  const listen = Reflect.get(Server.prototype, 'listen') as (...args: unknown[]) => Server;
+  const failures: string[] = [];
+  const shared = (await startHost().then(async (under) => (await under.close(), under))).shared;
+  const listener = new PeerListener({
+    host: '127.0.0.1',
+    port: 0,
+    limits: { handshakesMax: 8, socketsMax: 8 },
+    shared,
+    handshakeTimeoutMs: () => 5000,
+    failed: (error) => failures.push(error.message),
+  });
+  t.teardown(() => listener.close());
+  Reflect.set(Server.prototype, 'listen', function (this: Server, ...args: unknown[]) {
+    return (socket = Reflect.apply(listen, this, args));
+  });
+  const listening = listener.listen();
+  Reflect.set(Server.prototype, 'listen', listen);
+  const port = await listening;
+  let handshakes = 0;
+  listener.serve(() => ({
+    handshake: () => handshakes++,
+    message: () => undefined,
+    payload: () => undefined,
+    closed: () => undefined,
+  }));
+  for (let n = 1; n <= 3; n++) {
+    socket?.emit('error', new Error(`accept EMFILE ${n}`));
+    const peer = await RawPeer.dial(port);
+    t.teardown(() => void peer.socket.destroy());
+    peer.write(encodeHandshake(handshakeOf(BLOB, 5, new Bitfield(1))));
+    t.true(await eventually(() => handshakes === n));
+  }
+  t.deepEqual(failures, ['accept EMFILE 1', 'accept EMFILE 2', 'accept EMFILE 3']);
+  t.is(shared.counters.acceptErrors, 3);
+  t.true(listener.listening);
 });
 
 test('what comes with the handshake waits for the answer', async (t) => {

@@ -336,6 +336,35 @@ test('a peer that goes away while pieces are being sent: every piece fails once,
   t.true(await released(under));
 });
 
+test('whoever waits for bandwidth and closes is gone at once, in both directions', async (t) => {
+  const blob = testBlob(2 * MIB, MIB);
+  const clock = new ManualClock();
+  const limits = { egress: MIB, ingress: MIB, bandwidthClock: clock };
+  const { under, peer } = await connected(t, blob, { ...limits, content: blob.data });
+  for (const bucket of [under.shared.egress, under.shared.ingress]) {
+    t.true(bucket.tryTake(bucket.flow(''), 1000 * MIB), 'a debt of a thousand seconds');
+  }
+  under.host.perform({ type: 'send-piece', conn: 1, digest: blob.digest, piece: 0, length: MIB });
+  t.true(await eventually(() => under.shared.egress.waiting === 1));
+  peer.socket.destroy();
+  await under.machine.until('connection-closed');
+  t.is(under.machine.all('piece-send-failed').length, 1);
+  t.is(under.shared.egress.waiting, 0);
+  t.is(under.host.connections, 0);
+
+  const other = await connected(t, blob, limits);
+  t.true(other.under.shared.ingress.tryTake(other.under.shared.ingress.flow(''), 1000 * MIB));
+  other.peer.write(encodePayloadHeader({ piece: 0, length: MIB }), pieceOf(blob, 0));
+  t.true(await eventually(() => other.under.shared.ingress.waiting === 1));
+  other.under.host.perform({ type: 'close', conn: 1, reason: 'torrent-removed' });
+  await other.under.machine.until('connection-closed');
+  t.is(other.under.machine.all('piece-stored')[0]?.verdict, 'aborted');
+  t.is(other.under.shared.ingress.waiting, 0);
+  t.is(other.under.host.connections, 0);
+  t.true(await released(under));
+  t.true(await released(other.under));
+});
+
 test('the ingress limit paces what is read', async (t) => {
   const blob = testBlob(3 * MIB, MIB);
   const clock = new ManualClock();
