@@ -195,6 +195,8 @@ const OUR_DEFAULTS = new Set([
   'agent.peer_id_factory',
   'origin.peer_id_factory',
   'tracker.peerhandoutpolicy.priority',
+  'agent.integrity',
+  'origin.integrity',
   'agent.record',
   'origin.record',
   ...Object.keys(COMPONENTS).flatMap((name) => [`${name}.tls.peer`, `${name}.tls.reload_interval`]),

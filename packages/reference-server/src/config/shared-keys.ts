@@ -76,6 +76,18 @@ export const tls = key(
   'Transport security. For HTTP, a block without `disabled: true` means TLS, as in Kraken.',
 );
 
+/** Ours: how pieces are proved. */
+export const integrity = key(
+  struct({
+    piece_layer: key(
+      bool,
+      'Origins: give metainfo the root of a tree of SHA-256 piece hashes and hand the hashes out (piece lengths that are a power of two from 16 KiB on). Agents: check each piece against them where the metainfo has a root; a piece without is checked by CRC-32, which stops no forger.',
+      true,
+    ),
+  }),
+  'Checks of pieces.',
+);
+
 /** Ours: who may reach this component. Absent in Go's files, where it means Go's policy. */
 export const access = key(
   struct({

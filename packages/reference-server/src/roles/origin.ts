@@ -90,7 +90,13 @@ export async function startOrigin(
       throw new KrakenError('config-invalid', 'castore: upload_dir and cache_dir are required');
     for (const directory of [uploadDir, cacheDir]) mkdirSync(directory, { recursive: true });
     const store = lifetime.own(
-      await DiskStore.open({ cacheDir, uploadDir, cleanup: diskCleanup(config.castore.cache_cleanup), logger }),
+      await DiskStore.open({
+        cacheDir,
+        uploadDir,
+        cleanup: diskCleanup(config.castore.cache_cleanup),
+        pieceLayer: config.integrity.piece_layer,
+        logger,
+      }),
       (part) => part.close(),
     );
     if (config.localdb.source === '') throw new KrakenError('config-invalid', 'localdb.source: required');
@@ -99,6 +105,7 @@ export async function startOrigin(
     const service = lifetime.own(
       await OriginService.open({
         store,
+        pieceLayer: config.integrity.piece_layer,
         ...(backends === undefined ? {} : { backends }),
         ring,
         peer: (address) => new OriginClient({ http, address }),

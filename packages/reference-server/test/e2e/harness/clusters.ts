@@ -15,6 +15,8 @@ export interface ProcessClusterOptions {
   readonly extra?: Partial<Record<'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index', string>>;
   /** Added to what one process is given, by its name: YAML (a key that is there already is replaced) and flags. */
   readonly own?: Readonly<Record<string, { readonly yaml?: string; readonly flags?: readonly string[] }>>;
+  /** `host:port` of what is not started here, by name: tracker and build-index. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
   /** YAML of `backends:` for origins; default the file backend. */
   readonly originBackends?: string;
 }
@@ -37,6 +39,8 @@ export class ProcessCluster {
   }
 
   at(name: string): string {
+    const address = this.#options.elsewhere?.[name];
+    if (address !== undefined) return address;
     return `${HOST}:${this.port(name)}`;
   }
 
@@ -50,15 +54,21 @@ export class ProcessCluster {
     return found;
   }
 
+  /** Agents alone, with the tracker and the build-index of another cluster. */
+  static agentsOf(elsewhere: Readonly<Record<'tracker' | 'build-index', string>>, agents: number): ProcessCluster {
+    return new ProcessCluster({ origins: 0, agents, elsewhere });
+  }
+
   /** Start everything. */
   async start(): Promise<this> {
-    const { origins, agents } = this.#options;
-    const names = ['tracker', 'build-index', 'proxy'];
+    const { origins, agents, elsewhere } = this.#options;
+    const shared = elsewhere === undefined ? ['tracker', 'build-index', 'proxy'] : [];
+    const names = [...shared];
     for (let i = 1; i <= origins; i++) names.push(`origin-${i}`, `origin-${i} peer`);
     for (let i = 1; i <= agents; i++) names.push(`agent-${i}`, `agent-${i} peer`, `agent-${i} api`);
     this.#ports = await choosePorts(Object.fromEntries(names.map((name) => [name, 0])), HOST);
     for (let i = 1; i <= origins; i++) await this.startRole(`origin-${i}`);
-    for (const name of ['tracker', 'build-index', 'proxy']) await this.startRole(name);
+    for (const name of shared) await this.startRole(name);
     for (let i = 1; i <= agents; i++) await this.startRole(`agent-${i}`);
     return this;
   }
