@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -249,6 +249,54 @@ function compareUsed(
   const want = value?.$duration_ns === undefined ? (value?.$bytes ?? value) : value.$duration_ns / 1e6;
   if (want !== undefined && want !== null) t.deepEqual(got, want, path);
 }
+
+/** Tests that a cell of docs/WEAKNESSES.md names: `[file](../path) “title”`. */
+const testsNamed = (cell: string): { path: string; title: string }[] =>
+  [...cell.matchAll(/\]\(\.\.\/([^)]+)\) “([^”]+)”/g)].map(([, path = '', title = '']) => ({ path, title }));
+
+/** Whether a test with this title, as it stands in the source, is in the file. */
+function hasTest(path: string, title: string): boolean {
+  const quoted = title.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  const source = readFileSync(join(root, path), 'utf8');
+  return path.endsWith('.test.ts') && new RegExp(`\\btest(?:\\.serial)?\\(\\s*(['"\`])${quoted}\\1,`).test(source);
+}
+
+test('docs/WEAKNESSES.md has all 46, and every test and file that it names exists', (t) => {
+  t.true(hasTest('packages/reference-server/test/docs.test.ts', 'every key is documented, and none without words'));
+  t.false(hasTest('packages/reference-server/test/docs.test.ts', 'every key is documented'), 'a part of a title');
+  const document = readFileSync(join(root, 'docs/WEAKNESSES.md'), 'utf8');
+  const weaknesses = rowsBelow(document, 'Weaknesses');
+  t.deepEqual(
+    weaknesses.map(([number]) => Number(number)),
+    Array.from({ length: 46 }, (_, n) => n + 1),
+  );
+  const named: { path: string; title: string }[] = [];
+  for (const [number = '', there = '', here = '', seenTo = '', shownBy = ''] of weaknesses) {
+    t.true(there.length > 10 && here.length > 5, number);
+    const [, source = ''] = /^\[[^\]]+\]\(\.\.\/(packages\/[^)]+\/src\/[^)]+\.ts)\)$/.exec(seenTo) ?? [];
+    t.true(source !== '' && existsSync(join(root, source)), `${number}: ${seenTo}`);
+    t.true(testsNamed(shownBy).length > 0, number);
+    named.push(...testsNamed(shownBy));
+  }
+  const states = weaknesses.map((row) => row[5]?.trim() ?? '').filter((state) => state !== '');
+  t.true(states.every((state) => state === 'kept' || state === 'open'));
+  t.deepEqual([states.filter((state) => state === 'open').length, states.length], [0, 3], 'open, and kept or open');
+
+  const clauses = rowsBelow(document, 'Agreed on the wire and on disk');
+  t.is(clauses.length, 25);
+  const marked = ['1.2, 1.3', '1.6', '2.2', '2.5', '6.2'];
+  t.deepEqual(
+    marked.filter((section) => !clauses.some(([at]) => at === section)),
+    [],
+    'what the notes mark as binding',
+  );
+  for (const [section = '', , shownBy = ''] of clauses) {
+    t.true(testsNamed(shownBy).length > 0, section);
+    named.push(...testsNamed(shownBy));
+  }
+  t.true(named.length > 100, `${named.length} tests`);
+  for (const { path, title } of named) t.true(hasTest(path, title), `${path}: ${title}`);
+});
 
 test('files of a Go deployment load unchanged: Kraken’s base files, and children of them', async (t) => {
   const bases = cases.filter(({ kind }) => kind === 'base_yaml');
