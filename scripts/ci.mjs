@@ -12,7 +12,7 @@ finish(
     ...ruleSuites,
     // The README's own command; its counts are printed by itself.
     { name: 'npm test', command: 'npm', args: ['test', '--silent'], tap: false, limitSeconds: 420, counts: true },
-    ...e2eSuites,
     ...simSuites,
+    ...e2eSuites,
   ]),
 );

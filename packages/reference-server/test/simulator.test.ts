@@ -90,6 +90,7 @@ test('wrong flags are refused by name', (t) => {
     [['--scenario', 'nope'], /--scenario expected one of .*uber-260/],
     [['--agents', 'many'], /--agents expected a number, got many/],
     [['--streaming', '--plain'], /expected --streaming or --plain/],
+    [['--scenario', 'uber-260', '--agents', '3', '--save'], /--save expected a scenario without flags/],
   ] as const) {
     const { status, stderr } = node('scripts/sim.mjs', ...args);
     t.is(status, 1);

@@ -86,9 +86,13 @@ export function parseFlags(args) {
   else if (values.checkers !== undefined) given.checkers = values.checkers.split(',');
   simOptions(given);
   if (values.policy !== undefined) oneOf('policy', POLICIES, values.policy);
+  const changed = Object.keys(given).some((key) => !HARMLESS.has(key));
+  // What is committed under the name of a scenario must be that scenario.
+  if (values.save && (values.scenario === undefined || changed || values.policy !== undefined))
+    throw new RangeError('--save expected a scenario without flags that change it');
   return {
     given,
-    changed: Object.keys(given).some((key) => !HARMLESS.has(key)),
+    changed,
     policy: values.policy,
     scenarios: values.scenario?.split(',').map((name) => ({ name, ...oneOf('scenario', SCENARIOS, name) })),
     options: values.options === undefined ? undefined : JSON.parse(values.options),
