@@ -10,6 +10,7 @@ import type { SwarmObservation } from '@kraken/core/swarm';
 import type { Clock } from './clock.js';
 import { LineFile } from './line-file.js';
 
+/** Where network events are written. */
 export interface NetworkEventOptions {
   /** JSON lines, appended. */
   readonly path: string;
