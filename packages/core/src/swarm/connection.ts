@@ -1,8 +1,9 @@
-/** One connection of the swarm, from the first wish until `connection-closed` or `dial-failed`. Plain data. */
+/** One connection of the swarm, from the first wish until `connection-closed` or `dial-failed`. Data of several owners. */
 import type { Bitfield, PeerId } from '../content/index.js';
 import type { Handshake } from '../wire/index.js';
 import type { Due } from './due.js';
 import { PeerPace } from './peer-pace.js';
+import type { PieceRequest } from './piece-requests.js';
 import type { Timer } from './timers.js';
 import type { Torrent } from './torrent.js';
 
@@ -11,6 +12,8 @@ import type { Torrent } from './torrent.js';
  * gave the dial up; the host has yet to confirm.
  */
 export type ConnectionPhase = 'waiting' | 'dialling' | 'active' | 'closing';
+
+const NOTHING: ReadonlyMap<number, number> = new Map();
 
 export class Connection {
   phase: ConnectionPhase;
@@ -41,8 +44,17 @@ export class Connection {
   readonly pace = new PeerPace();
   /** Since when nothing is asked of it. */
   idleSince = 0;
-  /** Pieces not to be asked of it until a time, ms. */
-  readonly avoid = new Map<number, number>();
+  /** What the peer has, while it is attached. Kept by `PeerPieces`. */
+  bits: Bitfield | undefined;
+  /** What is asked of it, in the order of asking. Kept by `PieceRequests`. */
+  readonly asked: PieceRequest[] = [];
+  /** Pieces whose payload may still come although the request is over. Kept by `PieceRequests`. */
+  late: Set<number> | undefined;
+  /** Pieces from it that are being written. Kept by `PieceRequests`. */
+  writing = 0;
+  /** Pieces not to be asked of it until a time, ms. Most connections never have one. */
+  avoid: ReadonlyMap<number, number> = NOTHING;
+  #avoided: Map<number, number> | undefined;
 
   constructor(
     readonly conn: number,
@@ -54,5 +66,17 @@ export class Connection {
     readonly timer: Timer<Due>,
   ) {
     this.phase = inbound ? 'waiting' : 'dialling';
+  }
+
+  /** Do not ask it for `piece` until a time, ms. */
+  avoidUntil(piece: number, until: number): void {
+    if (this.#avoided === undefined) this.avoid = this.#avoided = new Map();
+    this.#avoided.set(piece, until);
+  }
+
+  /** Forget what was to be avoided until `now` at the latest. */
+  forgive(now: number): void {
+    if (this.#avoided === undefined) return;
+    for (const [piece, until] of this.#avoided) if (until <= now) this.#avoided.delete(piece);
   }
 }

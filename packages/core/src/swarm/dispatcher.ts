@@ -85,7 +85,7 @@ export class Dispatcher {
 
   /** A peer is connected. Tells it what we got since our handshake (spec p2p.md §5.9), then asks. */
   attach(connection: Connection, bits: Bitfield): void {
-    this.peers.add(connection.conn, bits, connection.origin);
+    this.peers.add(connection, bits);
     this.#attached.set(connection.conn, connection);
     if (!connection.inbound) {
       connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
@@ -101,9 +101,9 @@ export class Dispatcher {
   /** A peer is gone: what it was asked for is asked elsewhere. */
   detach(connection: Connection): void {
     this.#attached.delete(connection.conn);
-    this.peers.remove(connection.conn);
+    this.peers.remove(connection);
     this.#sparing.detach(connection);
-    for (const piece of this.requests.drop(connection.conn)) this.#release(piece);
+    for (const piece of this.requests.drop(connection)) this.#release(piece);
     this.fillAll();
   }
 
@@ -116,7 +116,7 @@ export class Dispatcher {
   /** Ask a peer for more, up to its quota. */
   fill(connection: Connection): void {
     if (this.#stopped || this.own.wantedMissing === 0 || connection.phase !== 'active') return;
-    const bits = this.peers.bits(connection.conn);
+    const { bits } = connection;
     if (bits === undefined) return;
     const sparing = this.#sparingOf(connection);
     for (let quota = this.#quota(connection); quota > 0; quota--) {
@@ -124,7 +124,7 @@ export class Dispatcher {
       if (piece < 0) break;
       this.#request(connection, piece);
     }
-    if (sparing !== 'nothing' && this.requests.inFlight(connection.conn) === 0) {
+    if (sparing !== 'nothing' && connection.asked.length === 0) {
       const { config, timers } = this.#context;
       timers.setBy(connection.timer, this.#sparing.until(connection, sparing, config));
     }
@@ -160,14 +160,14 @@ export class Dispatcher {
       });
       return connections.close(connection, 'protocol-error');
     }
-    const expected = this.requests.expects(conn, piece);
+    const expected = this.requests.expects(connection, piece);
     if (expected && !this.own.have.has(piece) && this.requests.writerOf(piece) === undefined) {
-      this.requests.forgetLate(conn, piece);
-      this.requests.settle(conn, piece);
+      this.requests.forgetLate(connection, piece);
+      this.requests.settle(connection, piece);
       const deadlineAt = now + Math.max(PAYLOAD_MIN_MS, PAYLOAD_TIMEOUTS * this.#timeoutMs());
-      this.requests.add(conn, piece, deadlineAt);
+      this.requests.add(connection, piece, deadlineAt);
       this.own.claim(piece);
-      this.requests.startWriting(conn, piece);
+      this.requests.startWriting(connection, piece);
       connection.pace.started(now, piece);
       this.#context.timers.setBy(connection.timer, deadlineAt);
       out.push({ type: 'receive-piece', conn, digest, piece, length });
@@ -179,20 +179,22 @@ export class Dispatcher {
       observe({ kind: 'peer-misbehaved', peer, says: `${connection.unsolicited} payloads that were not asked for` });
       return connections.close(connection, 'protocol-error');
     }
-    this.requests.forgetLate(conn, piece);
-    if (this.requests.writerOf(piece) !== conn) this.#settle(connection, piece);
+    this.requests.forgetLate(connection, piece);
+    if (this.requests.writerOf(piece) !== connection) this.#settle(connection, piece);
     this.fill(connection);
   }
 
   /**
-   * A permitted payload has ended. The torrent has checked that `conn` is the writer.
+   * A permitted payload has ended. The torrent has checked who the writer is.
    * @param connection absent or closing when it died meanwhile
    * @returns true when the piece is new
    */
-  onStored(connection: Connection | undefined, conn: number, piece: number, verdict: PieceVerdict): boolean {
+  onStored(connection: Connection | undefined, piece: number, verdict: PieceVerdict): boolean {
     this.requests.stopWriting(piece);
-    this.requests.settle(conn, piece);
-    if (connection !== undefined && this.requests.inFlight(conn) === 0) connection.idleSince = this.#context.now;
+    if (connection !== undefined) {
+      this.requests.settle(connection, piece);
+      if (connection.asked.length === 0) connection.idleSince = this.#context.now;
+    }
     if (verdict === 'ok') return this.#stored(connection, piece);
     if (connection !== undefined) {
       const { digest } = this.#torrent;
@@ -210,23 +212,21 @@ export class Dispatcher {
     const { now, timers, observe, connections } = this.#context;
     const { digest } = this.#torrent;
     const freed: number[] = [];
-    for (const { piece, deadlineAt } of [...this.requests.of(connection.conn)]) {
+    for (const { piece, deadlineAt } of [...connection.asked]) {
       if (deadlineAt > now) {
         timers.setBy(connection.timer, deadlineAt);
         continue;
       }
-      if (this.requests.writerOf(piece) === connection.conn) return connections.close(connection, 'idle');
-      this.requests.expire(connection.conn, piece);
+      if (this.requests.writerOf(piece) === connection) return connections.close(connection, 'idle');
+      this.requests.expire(connection, piece);
       connection.expiries++;
-      connection.avoid.set(piece, now + this.#timeoutMs());
+      connection.avoidUntil(piece, now + this.#timeoutMs());
       observe({ kind: 'request-expired', digest, peer: connection.peer, piece });
       if (this.#release(piece)) freed.push(piece);
     }
-    if (freed.length > 0 && this.requests.inFlight(connection.conn) === 0) connection.idleSince = now;
-    for (const [piece, until] of connection.avoid) {
-      if (until <= now) connection.avoid.delete(piece);
-      else timers.setBy(connection.timer, until);
-    }
+    if (freed.length > 0 && connection.asked.length === 0) connection.idleSince = now;
+    connection.forgive(now);
+    for (const until of connection.avoid.values()) timers.setBy(connection.timer, until);
     for (const piece of freed) this.#offer(piece);
     this.fill(connection);
   }
@@ -234,7 +234,7 @@ export class Dispatcher {
   /** Tell an incomplete peer that we are complete; close a complete one. */
   sayComplete(): void {
     for (const connection of [...this.#attached.values()]) {
-      if (this.peers.isComplete(connection.conn)) this.#context.connections.close(connection, 'both-complete');
+      if (connection.bits?.isComplete === true) this.#context.connections.close(connection, 'both-complete');
       else this.#context.out.push({ type: 'send', conn: connection.conn, message: { type: 'complete' } });
     }
   }
@@ -242,7 +242,7 @@ export class Dispatcher {
   #quota(connection: Connection): number {
     if (connection.retiring || this.held || (this.originsOnly && !connection.origin)) return 0;
     const { config } = this.#context;
-    const asked = this.requests.inFlight(connection.conn);
+    const asked = connection.asked.length;
     const fixed = connection.origin ? config.originPipelineLimit : config.pipelineLimit;
     if (fixed > 0) return fixed - asked;
     return Math.min(PIPELINE_MAX, Math.max(connection.pace.depth, IN_FLIGHT_MIN - this.requests.size + asked)) - asked;
@@ -251,7 +251,7 @@ export class Dispatcher {
   #sparingOf(connection: Connection): Sparing {
     const { config, now } = this.#context;
     if (this.originsOnly) return 'nothing';
-    return this.#sparing.of(connection, this.requests.inFlight(connection.conn), now, config);
+    return this.#sparing.of(connection, connection.asked.length, now, config);
   }
 
   /** False when the peer is an origin that is spared this piece. */
@@ -303,7 +303,7 @@ export class Dispatcher {
       if (!bits.has(piece) || !this.own.isWanted(piece)) continue;
       if (this.requests.copies(piece) >= config.endgameCopiesMax || this.requests.writerOf(piece) !== undefined)
         continue;
-      if (this.requests.isAsked(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
+      if (this.requests.isAsked(connection, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
       return piece;
     }
     return -1;
@@ -312,11 +312,11 @@ export class Dispatcher {
   #request(connection: Connection, piece: number): void {
     const { now, out, timers, observe, config } = this.#context;
     const { conn, peer } = connection;
-    const ahead = this.requests.inFlight(conn);
+    const ahead = connection.asked.length;
     const deadlineAt = now + connection.pace.timeoutMs(ahead, config.requestTimeoutMinMs, this.#timeoutMs());
     connection.pace.requested(now, ahead === 0);
     this.own.claim(piece);
-    this.requests.add(conn, piece, deadlineAt);
+    this.requests.add(connection, piece, deadlineAt);
     timers.setBy(connection.timer, deadlineAt);
     const length = pieceLengthAt(this.metainfo, piece);
     out.push({ type: 'send', conn, message: { type: 'piece-request', piece, offset: 0, length } });
@@ -330,9 +330,9 @@ export class Dispatcher {
     let best: Connection | undefined;
     let bestLoad = Infinity;
     for (const connection of this.#attached.values()) {
-      if (!this.peers.has(connection.conn, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
+      if (connection.bits?.has(piece) !== true || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
       if (this.#quota(connection) <= 0 || !this.#mayAsk(connection, piece)) continue;
-      const load = this.requests.inFlight(connection.conn) + (connection.origin && config.originSparing ? 1000 : 0);
+      const load = connection.asked.length + (connection.origin && config.originSparing ? 1000 : 0);
       if (load < bestLoad) {
         best = connection;
         bestLoad = load;
@@ -346,22 +346,25 @@ export class Dispatcher {
       const says = `announce of piece ${piece} of ${this.own.have.length}`;
       return this.#context.observe({ kind: 'peer-misbehaved', peer: connection.peer, says });
     }
-    if (!this.peers.announce(connection.conn, piece) || this.#stopped || this.#quota(connection) <= 0) return;
-    if (this.own.open.has(piece) && !connection.avoid.has(piece) && this.#mayAsk(connection, piece)) {
-      this.#request(connection, piece);
-    } else if (this.#isEndgame()) this.fill(connection);
+    if (!this.peers.announce(connection, piece) || this.#stopped) return;
+    // Most announces are of pieces that we have or have asked for: those must be cheap.
+    if (this.own.open.has(piece) && !connection.avoid.has(piece)) {
+      if (this.#quota(connection) <= 0) return;
+      if (this.#mayAsk(connection, piece)) return this.#request(connection, piece);
+    }
+    if (this.#isEndgame() && this.#quota(connection) > 0) this.fill(connection);
   }
 
   #completed(connection: Connection): void {
     if (this.#torrent.state === 'seeding') return this.#context.connections.close(connection, 'both-complete');
-    if (this.peers.complete(connection.conn)) this.fill(connection);
+    if (this.peers.complete(connection)) this.fill(connection);
   }
 
   #refused(connection: Connection, piece: number, code: number): void {
-    if (code !== 0 || this.requests.writerOf(piece) === connection.conn) return;
-    if (!this.requests.isAsked(connection.conn, piece)) return;
+    if (code !== 0 || this.requests.writerOf(piece) === connection) return;
+    if (!this.requests.isAsked(connection, piece)) return;
     const until = this.#context.now + REFUSAL_AVOID_MS;
-    connection.avoid.set(piece, until);
+    connection.avoidUntil(piece, until);
     this.#context.timers.setBy(connection.timer, until);
     this.#settle(connection, piece);
     this.fill(connection);
@@ -415,14 +418,12 @@ export class Dispatcher {
     }
     const conns: number[] = [];
     for (const other of this.#attached.values()) {
-      if (other !== connection && !this.peers.has(other.conn, piece)) conns.push(other.conn);
+      if (other !== connection && other.bits?.has(piece) !== true) conns.push(other.conn);
     }
     if (conns.length > 0) out.push({ type: 'broadcast', conns, message: { type: 'announce-piece', piece } });
     if (connection !== undefined) this.fill(connection);
-    for (const conn of freed) {
-      const other = this.#attached.get(conn);
-      if (other === undefined) continue;
-      if (this.requests.inFlight(conn) === 0) other.idleSince = now;
+    for (const other of freed) {
+      if (other.asked.length === 0) other.idleSince = now;
       this.fill(other);
     }
     return true;
@@ -430,8 +431,8 @@ export class Dispatcher {
 
   /** A request ended without a piece: free the piece and offer it to others. */
   #settle(connection: Connection, piece: number): void {
-    if (!this.requests.settle(connection.conn, piece)) return;
-    if (this.requests.inFlight(connection.conn) === 0) connection.idleSince = this.#context.now;
+    if (!this.requests.settle(connection, piece)) return;
+    if (connection.asked.length === 0) connection.idleSince = this.#context.now;
     if (this.#release(piece)) this.#offer(piece);
   }
 

@@ -107,10 +107,7 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     asks: dispatcher?.held === true ? 'nobody' : dispatcher?.originsOnly === true ? 'origins' : 'everybody',
     pulls: [...torrent.pulls].map((pull) => pull.id),
     connections: [...torrent.connections.values()].map(
-      ({ conn, peer, inbound, origin, phase, sending, avoid, retiring }) => {
-        const bits = dispatcher?.peers.bits(conn);
-        const asked = (dispatcher?.requests.of(conn) ?? []).map((request) => request.piece);
-        const late = dispatcher?.requests.late(conn) ?? 0;
+      ({ conn, peer, inbound, origin, phase, sending, avoid, retiring, bits, asked, late }) => {
         return {
           conn,
           peer,
@@ -118,21 +115,26 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
           origin,
           phase,
           sending,
-          asked,
+          asked: asked.map((request) => request.piece),
           avoid,
           retiring,
-          late,
+          late: late?.size ?? 0,
           ...(bits === undefined ? {} : { bits }),
         };
       },
     ),
-    rarity: Array.from({ length: pieces }, (_, piece) => dispatcher?.peers.count(piece) ?? 0),
-    groups: Array.from({ length: rarity?.groups ?? 0 }, (_, g) =>
-      Array.from({ length: rarity?.groupSize(g) ?? 0 }, (_unused, i) => rarity?.pieceAt(g, i) ?? -1),
-    ),
+    rarity: list(pieces, (piece) => dispatcher?.peers.count(piece) ?? 0),
+    groups: list(rarity?.groups ?? 0, (g) => list(rarity?.groupSize(g) ?? 0, (i) => rarity?.pieceAt(g, i) ?? -1)),
     open: [...(dispatcher?.own.open ?? [])],
-    writers: [...(dispatcher?.requests.writersByPiece() ?? [])],
+    writers: [...(dispatcher?.requests.writersByPiece() ?? [])].map(([piece, { conn }]) => [piece, conn] as const),
     candidates: torrent.candidates.size,
     blacklisted: context.connections.blacklist.size(digest),
   };
+}
+
+/** `Array.from` with a length is many times slower, and simulations look often. */
+function list<T>(length: number, item: (index: number) => T): T[] {
+  const items: T[] = [];
+  for (let i = 0; i < length; i++) items.push(item(i));
+  return items;
 }

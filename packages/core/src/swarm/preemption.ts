@@ -37,7 +37,7 @@ function makeWay({ now, config, connections }: SwarmContext, torrent: Torrent): 
   if (now - dispatcher.lastStoredAt < config.connectionIdleMs) return;
   let stillest: Connection | undefined;
   for (const connection of dispatcher.attached.values()) {
-    if (connection.sending > 0 || dispatcher.requests.isWriting(connection.conn)) continue;
+    if (connection.sending > 0 || connection.writing > 0) continue;
     if (now - connection.progressAt < config.connectionIdleMs) continue;
     if (stillest === undefined || connection.progressAt < stillest.progressAt) stillest = connection;
   }
@@ -49,14 +49,14 @@ function overdue(context: SwarmContext, connection: Connection): CloseReason | u
   const { now, config } = context;
   const dispatcher = connection.torrent.dispatcher;
   if (dispatcher === undefined) return 'idle';
-  const { requests, own } = dispatcher;
+  const { own } = dispatcher;
   const stillMs = now - connection.progressAt;
-  const moves = connection.sending > 0 || requests.isWriting(connection.conn);
+  const moves = connection.sending > 0 || connection.writing > 0;
   if (stillMs >= config.connectionIdleMs) {
     const useless = own.wantedMissing === 0 || connection.expiries > 0;
     if (moves ? stillMs >= STUCK_UPLOAD_LIMITS * config.connectionIdleMs : useless) return 'idle';
   }
-  const transfers = moves || requests.inFlight(connection.conn) > 0;
+  const transfers = moves || connection.asked.length > 0;
   if (now - connection.activeAt > config.connectionAgeMs && (connection.ours || !transfers)) return 'too-old';
   return undefined;
 }

@@ -46,8 +46,7 @@ export class Rotation {
   /** Something that was on its way over the connection has arrived, or left. */
   transferEnded(connection: Connection): void {
     if (!connection.retiring || connection.phase !== 'active' || connection.sending > 0) return;
-    const requests = this.#torrent.dispatcher?.requests;
-    if (requests === undefined || requests.inFlight(connection.conn) > 0 || requests.isWriting(connection.conn)) return;
+    if (this.#torrent.dispatcher === undefined || connection.asked.length > 0 || connection.writing > 0) return;
     const { connections } = this.#context;
     this.#retiring = undefined;
     connections.close(connection, 'rotated');

@@ -205,9 +205,9 @@ export class Torrent {
 
   pieceStored(connection: Connection | undefined, { conn, piece, verdict, replaced }: PieceStored): void {
     const { dispatcher } = this;
-    if (dispatcher?.requests.writerOf(piece) !== conn) return;
+    if (dispatcher === undefined || dispatcher.requests.writerOf(piece)?.conn !== conn) return;
     const before = replaced === 'different' ? dispatcher.senders?.of(piece) : undefined;
-    const isNew = dispatcher.onStored(connection, conn, piece, verdict);
+    const isNew = dispatcher.onStored(connection, piece, verdict);
     if (connection !== undefined) this.#rotation.transferEnded(connection);
     if (this.state === 'draining') return this.#drained();
     if (verdict === 'disk-full' || verdict === 'io-error') {
