@@ -2,7 +2,7 @@
 import { truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ThrowsExpectation } from 'ava';
-import { Bitfield, digestHex, pieceLengthAt } from '@kraken/core/content';
+import { Bitfield, digestHex, pieceLengthAt, type MetaInfo } from '@kraken/core/content';
 import type { ErrorCode } from '@kraken/core/errors';
 import { encodeHandshake } from '@kraken/core/wire';
 import { createPeerNode, type NodeStore } from '@kraken/p2p';
@@ -92,6 +92,25 @@ test('four nodes: agents trade pieces, a thousand readers are one torrent', asyn
   t.true(sentByAgents > 0, `origin ${sentByOrigin}, agents ${sentByAgents}`);
 });
 
+test('a range up to the end of a blob with a root fetches only its pieces', async (t) => {
+  const tracker = new MemoryTracker();
+  const blob = testBlob(20 * MIB, MIB);
+  const origin = await startOrigin(t, tracker, blob);
+  const metainfo = await origin.store.generateMetaInfo(blob.digest, MIB);
+  tracker.metainfos.set(blob.digest, metainfo);
+  const layer = (await origin.store.pieceLayer(blob.digest)) as Uint8Array;
+  const withLayers = Object.assign(tracker, {
+    pieceLayer: (_namespace: string, _metainfo: MetaInfo, check: (layer: Uint8Array) => Promise<void>) => check(layer),
+  });
+  const agent = await startNode(t, { tracker: withLayers });
+  const range = { start: 18 * MIB + 1, end: 20 * MIB };
+  const opened = await agent.node.open(blob.digest, { namespace: NS, range });
+  t.true((await readAll(opened.stream())).equals(blob.data.subarray(range.start)));
+  await opened.finished;
+  t.is(origin.node.stats().piecesSent, 2);
+  t.is(await agent.store.stat(blob.digest), undefined);
+});
+
 test('a range fetches only its pieces', async (t) => {
   const tracker = new MemoryTracker();
   const blob = testBlob(20 * MIB, MIB);
@@ -104,7 +123,7 @@ test('a range fetches only its pieces', async (t) => {
   t.is(agent.node.statsOf(blob.digest)?.piecesReceived, 3);
   t.is(origin.node.stats().piecesSent, 3);
   t.is(await agent.store.stat(blob.digest), undefined);
-  // A range up to the end shows its last bytes only after the whole digest was checked.
+  // Without a root, a range up to the end shows its last bytes only after the whole digest was checked.
   const tail = await agent.node.open(blob.digest, { namespace: NS, range: { start: 19 * MIB, end: 20 * MIB } });
   t.true((await readAll(tail.stream())).equals(blob.data.subarray(19 * MIB)));
   t.is((await agent.store.stat(blob.digest))?.length, blob.data.length);

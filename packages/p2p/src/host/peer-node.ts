@@ -107,8 +107,8 @@ export class PeerNode {
 
   /**
    * Open a blob: resolves when its length is known, streams while the swarm delivers. With a range, only the pieces of
-   * the range are fetched, unless it ends where the blob ends: its last bytes are shown only once the whole digest has
-   * been checked, so such a range fetches the whole blob.
+   * the range are fetched, unless it ends where a blob without a root ends: its last bytes are shown only once the whole
+   * digest has been checked, so such a range fetches the whole blob.
    * @throws KrakenError `blob-unknown`, `too-many-pulls`, `pull-timeout`, `range-invalid`, `cancelled`, `shutting-down`, …
    */
   async open(digest: Digest, options: PullOptions = {}): Promise<SwarmBlob> {
@@ -126,7 +126,8 @@ export class PeerNode {
           `range ${range.start}–${range.end} is not within ${metainfo.length} bytes`,
         );
       }
-      if (range !== undefined && range.end === metainfo.length && range.start > 0) {
+      const isProven = metainfo.piecesRoot !== undefined;
+      if (range !== undefined && range.end === metainfo.length && range.start > 0 && !isProven) {
         const whole = this.#pull(digest, options, true, undefined);
         this.#parts.host.cancel(pull);
         pull = whole;

@@ -88,6 +88,11 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     if (partial !== undefined) this.#advance();
   }
 
+  /** Each verified piece is proven to belong to the blob. */
+  get proven(): boolean {
+    return this.metainfo.piecesRoot !== undefined;
+  }
+
   get committed(): boolean {
     return this.#committed;
   }
@@ -187,7 +192,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     signal?: CancelSignal;
     onNeed?: (piece: number) => void;
   }): AsyncIterable<Uint8Array> {
-    const source = new TorrentSource(this, options.onNeed);
+    const source = new TorrentSource(this, options.range?.start ?? 0, options.onNeed);
     return new BlobStream(source, options.range, this.#context.buffers, options.signal, () => undefined);
   }
 

@@ -1,6 +1,6 @@
 /**
  * A torrent as the source of one in-order reader: verified pieces only, waiting for those that are missing, the
- * end withheld until the commit. Owns the failure that ended its pull; moves no bytes (`blob-stream.ts` does).
+ * end withheld until the commit unless a part of a blob with a root is read: its pieces are proven one by one. Owns the failure that ended its pull; moves no bytes (`blob-stream.ts` does).
  */
 import type { Interrupt } from './interrupt.js';
 import type { StreamSource } from './blob-stream.js';
@@ -19,6 +19,8 @@ export interface StreamedTorrent {
   readonly length: number;
   readonly pieceLength: number;
   readonly committed: boolean;
+  /** Each verified piece is proven to belong to the blob. */
+  readonly proven: boolean;
   has(piece: number): boolean;
   acquireForReading(): Promise<number>;
   releaseFromReading(): void;
@@ -35,16 +37,19 @@ export class TorrentSource implements StreamSource {
   readonly #torrent: StreamedTorrent;
   readonly #onNeed: ((piece: number) => void) | undefined;
   readonly #since: number;
+  readonly #isPart: boolean;
 
-  constructor(torrent: StreamedTorrent, onNeed: ((piece: number) => void) | undefined) {
+  /** @param start first byte that is read */
+  constructor(torrent: StreamedTorrent, start: number, onNeed: ((piece: number) => void) | undefined) {
     this.#torrent = torrent;
+    this.#isPart = start > 0;
     this.length = torrent.length;
     this.#onNeed = onNeed;
     this.#since = torrent.failures;
   }
 
   get isSealed(): boolean {
-    return this.#torrent.committed;
+    return this.#torrent.committed || (this.#isPart && this.#torrent.proven);
   }
 
   acquire(): Promise<number> {
