@@ -64,7 +64,7 @@ export class Endpoint {
   state: EndpointState;
   /** The other end; unset until the other host has accepted the socket. */
   other: Endpoint | undefined;
-  /** Payloads that leave from here; unset until both ends exist. */
+  /** Payloads that leave from here; unset until the connection is accepted. */
   out: PieceFlow | undefined;
   /** The link was cut: nothing arrives here any more, and nobody has noticed. */
   broken = false;
@@ -74,7 +74,7 @@ export class Endpoint {
   #reading: PieceTransfer | undefined;
   #permitted = false;
   /** Headers behind the payload that is being read. */
-  readonly #heads: PieceTransfer[] = [];
+  #heads: PieceTransfer[] | undefined;
   /** Pieces read in full whose write is under way. */
   #writing = 0;
   #closeReason: CloseReason | undefined;
@@ -122,7 +122,7 @@ export class Endpoint {
   headArrived(transfer: PieceTransfer): void {
     if (this.state !== 'open') return;
     if (this.#reading !== undefined) {
-      this.#heads.push(transfer);
+      (this.#heads ??= []).push(transfer);
       return;
     }
     this.#reading = transfer;
@@ -150,7 +150,7 @@ export class Endpoint {
       this.#writing++;
       this.host.writePiece(this, transfer);
     }
-    const next = this.#heads.shift();
+    const next = this.#heads?.shift();
     if (next !== undefined) this.headArrived(next);
     this.#closeWhenRead();
   }
@@ -186,7 +186,7 @@ export class Endpoint {
     if (this.state === 'closed' || this.state === 'closing') return;
     this.state = 'closing';
     this.#closeReason = reason;
-    this.#heads.length = 0;
+    this.#heads = undefined;
     if (this.#reading !== undefined && this.#permitted) {
       const { digest, piece } = this.#reading;
       this.host.post({ type: 'piece-stored', conn: this.conn, digest, piece, verdict: 'aborted' });

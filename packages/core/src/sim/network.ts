@@ -95,7 +95,8 @@ export class Network {
       }
       end.state = 'handshaking';
       clock.afterConstant(latencyMs, () => this.#handshakeArrived(end, target, handshake));
-      clock.after(timeoutMs, () => this.#dialTimedOut(end));
+      // By number: most dials are over long before, and what they knew need not be kept until then.
+      clock.afterConstant(timeoutMs, this.#dialTimedOut, dialler, conn);
     });
   }
 
@@ -111,9 +112,7 @@ export class Network {
     const accepted = new Endpoint(target, conn, handshake.digest, 'handshaking');
     accepted.remote = handshake.peerId;
     accepted.other = end;
-    accepted.out = new PieceFlow(accepted, end, this.latencyMs);
     end.other = accepted;
-    end.out = new PieceFlow(end, accepted, this.latencyMs);
     target.endpoints.set(conn, accepted);
     target.post({ type: 'handshake-received', conn, handshake, ip: end.host.ip });
   }
@@ -124,6 +123,8 @@ export class Network {
     end.state = 'open';
     const dialler = end.other;
     if (dialler === undefined) return;
+    end.out = new PieceFlow(end, dialler, this.latencyMs);
+    dialler.out = new PieceFlow(dialler, end, this.latencyMs);
     this.clock.afterConstant(this.latencyMs, () => {
       if (dialler.state !== 'handshaking' || this.isCut(end.host.node, dialler.host.node)) return;
       dialler.state = 'open';
@@ -202,11 +203,12 @@ export class Network {
     }
   }
 
-  #dialTimedOut(end: Endpoint): void {
-    if (end.state !== 'handshaking') return;
+  readonly #dialTimedOut = (dialler: SimHost, conn: number): void => {
+    const end = dialler.endpoints.get(conn);
+    if (end?.state !== 'handshaking') return;
     this.#dialFailed(end, { code: 'handshake-timeout', says: 'no handshake in time' });
     this.#hangUp(end, 'remote-closed');
-  }
+  };
 
   #dialFailed(end: Endpoint, failure: Failure): void {
     if (end.state === 'closed' || end.state === 'open' || end.state === 'closing') return;

@@ -47,6 +47,7 @@ export class Dispatcher {
   readonly senders: Senders | undefined;
   readonly #context: SwarmContext;
   readonly #torrent: Torrent;
+  readonly #pieces: number;
   readonly #attached = new Map<number, Connection>();
   readonly #candidates: Candidates;
   readonly #sparing: OriginSparing;
@@ -59,6 +60,7 @@ export class Dispatcher {
     this.#context = context;
     this.#torrent = torrent;
     this.metainfo = metainfo;
+    this.#pieces = have.length;
     this.own = new OwnPieces(have);
     this.peers = new PeerPieces(have);
     this.#candidates = new Candidates(this.own.open, this.peers.rarity, context.random);
@@ -152,7 +154,7 @@ export class Dispatcher {
     const { digest } = this.#torrent;
     const { conn, peer } = connection;
     const exact = pieceLengthAt(this.metainfo, piece);
-    if (piece < 0 || piece >= this.own.have.length || offset !== 0 || length !== exact) {
+    if (piece < 0 || piece >= this.#pieces || offset !== 0 || length !== exact) {
       observe({
         kind: 'peer-misbehaved',
         peer,
@@ -342,13 +344,13 @@ export class Dispatcher {
   }
 
   #announced(connection: Connection, piece: number): void {
-    if (piece >= this.own.have.length) {
-      const says = `announce of piece ${piece} of ${this.own.have.length}`;
+    if (piece >= this.#pieces) {
+      const says = `announce of piece ${piece} of ${this.#pieces}`;
       return this.#context.observe({ kind: 'peer-misbehaved', peer: connection.peer, says });
     }
     if (!this.peers.announce(connection, piece) || this.#stopped) return;
-    // Most announces are of pieces that we have or have asked for: those must be cheap.
-    if (this.own.open.has(piece) && !connection.avoid.has(piece)) {
+    // Most announces are of pieces that we have: what was just touched tells, so that those are cheap.
+    if (!this.peers.rarity.isDone(piece) && this.own.open.has(piece) && !connection.avoid.has(piece)) {
       if (this.#quota(connection) <= 0) return;
       if (this.#mayAsk(connection, piece)) return this.#request(connection, piece);
     }
@@ -383,7 +385,7 @@ export class Dispatcher {
 
   /** Why a request cannot be served; Go's texts where Go has one. */
   #refusal(connection: Connection, piece: number, offset: number, length: number): string | undefined {
-    const pieces = this.own.have.length;
+    const pieces = this.#pieces;
     if (offset !== 0 || length !== pieceLengthAt(this.metainfo, piece))
       return 'reading / writing chunk of piece not supported';
     if (piece >= pieces) return `invalid piece index ${piece}: num pieces = ${pieces}`;

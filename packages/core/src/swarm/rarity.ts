@@ -56,11 +56,16 @@ export class Rarity implements RarityGroups {
     return piece < this.#pieces ? this.groupOf(piece) : 0;
   }
 
+  /** True when we have the piece. */
+  isDone(piece: number): boolean {
+    return (this.#cells[this.#base + piece * CELLS + PLACE] as number) < (this.#cells[1] as number);
+  }
+
   /** One more partial peer has the piece. @returns how many have it now */
   increment(piece: number): number {
     const count = this.groupOf(piece) + 1;
     this.#cells[this.#base + piece * CELLS + COUNT] = count;
-    if (this.#isDone(piece)) return count;
+    if (this.isDone(piece)) return count;
     if (this.#starts === count + 2) this.#addGroup();
     const border = (this.#cells[count + 1] as number) - 1;
     this.#swap(piece, border);
@@ -72,18 +77,14 @@ export class Rarity implements RarityGroups {
   decrement(piece: number): number {
     const count = this.groupOf(piece) - 1;
     this.#cells[this.#base + piece * CELLS + COUNT] = count;
-    if (!this.#isDone(piece)) this.#lower(piece, count + 2);
+    if (!this.isDone(piece)) this.#lower(piece, count + 2);
     return count;
   }
 
   /** We have the piece now: out of the groups. O(count), once per piece. */
   done(piece: number): void {
-    if (this.#isDone(piece)) return;
+    if (this.isDone(piece)) return;
     for (let key = this.groupOf(piece) + 1; key > 0; key--) this.#lower(piece, key);
-  }
-
-  #isDone(piece: number): boolean {
-    return (this.#cells[this.#base + piece * CELLS + PLACE] as number) < (this.#cells[1] as number);
   }
 
   #lower(piece: number, key: number): void {
