@@ -92,6 +92,16 @@ test('after the tracker, peers that hand layers out are asked one by one, then a
   t.true(s.requests.length > 0);
 });
 
+test('a peer that comes during a pause is asked at once', (t) => {
+  const s = new RootedScenario().waits().noLayer();
+  s.incoming(1, 'all', { version: '' });
+  t.deepEqual(s.of('fetch-layer'), []);
+  const conn = s.incoming(2, 'all', { version: LAYER });
+  t.is(s.one('fetch-layer').conn, conn);
+  s.incoming(3, 'all', { version: LAYER });
+  t.deepEqual(s.of('fetch-layer'), [], 'one at a time');
+});
+
 test('pauses between rounds grow up to half a minute', (t) => {
   const s = new RootedScenario({ leecherIdleMs: 1e9 }).waits();
   const pauses: number[] = [];

@@ -196,6 +196,7 @@ test('an error of the listening socket is told and does not end the listening', 
   listener.serve(() => ({
     handshake: () => handshakes++,
     message: () => undefined,
+    layer: () => undefined,
     payload: () => undefined,
     closed: () => undefined,
   }));

@@ -97,6 +97,7 @@ export class Dispatcher {
     const { snapshot } = connection;
     connection.snapshot = undefined;
     if (snapshot !== undefined && snapshot.count < this.own.have.count) this.#catchUp(connection, snapshot);
+    this.#torrent.layer.attached(connection);
     this.fill(connection);
   }
 

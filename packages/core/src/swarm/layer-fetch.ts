@@ -41,6 +41,14 @@ export class LayerFetch {
     this.#ask('tracker');
   }
 
+  /** A peer has been attached: during a pause it is asked at once. */
+  attached(connection: Connection): void {
+    if (!this.isMissing || this.#timer.slot < 0 || !connection.layers || this.#tried.has(connection.peer)) return;
+    this.stop();
+    this.#tried.add(connection.peer);
+    this.#ask(connection.conn);
+  }
+
   /** The pause is over. */
   turn(): void {
     if (this.#torrent.state === 'leeching' && this.#torrent.pulls.size > 0) this.begin();

@@ -26,6 +26,7 @@ export function dial(request: DialRequest, shared: PeerSocketShared, events: Pee
   const peer = new PeerSocket(shared, {
     handshake: (handshake) => events.handshake(handshake),
     message: (message) => events.message(message),
+    layer: (message) => events.layer(message),
     payload: (header) => events.payload(header),
     closed: (reason, failure) => {
       giveUp();

@@ -98,6 +98,7 @@ export class PeerListener {
         events.handshake(handshake);
       },
       message: (message) => events?.message(message),
+      layer: (message) => events?.layer(message),
       payload: (header) => events?.payload(header),
       closed: (reason, failure) => {
         this.#arriving.delete(peer);

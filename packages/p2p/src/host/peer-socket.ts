@@ -33,8 +33,8 @@ export interface PeerSocketEvents {
   /** The first frame. Reading has stopped; {@link PeerSocket.open} starts it again. */
   handshake(handshake: Handshake): void;
   message(message: PeerMessage): void;
-  /** Parts of piece layers. The hashes are only valid during the call. Absent: they are dropped. */
-  layer?(message: LayerMessage): void;
+  /** Parts of piece layers. The hashes are only valid during the call. */
+  layer(message: LayerMessage): void;
   /** Must call `receive`, `discard` or `close` before it returns. */
   payload(header: PayloadHeader): void;
   closed(reason: CloseReason, failure: Failure): void;
@@ -250,7 +250,7 @@ export class PeerSocket implements ReadSink {
     const message = this.#decoded(() => decodeMessage(body));
     if (message === undefined) return;
     if (message.type === 'layer-request' || message.type === 'layer-hashes') {
-      this.#events.layer?.(message);
+      this.#events.layer(message);
       return;
     }
     if (message.type !== 'piece-payload') {
