@@ -72,7 +72,7 @@ const MUTATIONS: readonly Mutation[] = [
     checker: 'banned-dials',
     says: 'dials a peer again that has just failed',
     machine: broken({ config: { blacklistDisabled: true } }),
-    options: { faults: 6, faultKinds: ['crash'], faultMs: 20_000, retryMs: 1000, agentUpBytesPerSecond: 200e3 },
+    options: { faults: 20, faultKinds: ['crash'], faultMs: 20_000, retryMs: 1000, agentUpBytesPerSecond: 100e3 },
     objection: /dials peer \w+, which is left alone/,
   },
   {

@@ -28,6 +28,8 @@ export interface SimOptions {
   /** Card of the storage behind the origins. */
   readonly backendBytesPerSecond: number;
   readonly pieceBytes: number;
+  /** Metainfo has the root of a piece layer: pieces are proved one by one. */
+  readonly roots: boolean;
   /** Agents start at a drawn time in [0, startWithinMs). */
   readonly startWithinMs: number;
   /** Each pull of an agent begins at a time of its own, instead of all with the agent. */
@@ -78,7 +80,7 @@ export interface SimOptions {
   readonly horizonMs: number;
   /** Time after the last answer until the network must be quiet; then everything is shut down and has this long again. */
   readonly quietMs: number;
-  /** Names of checkers. */
+  /** Names of checkers; `all` stands for all of them. */
   readonly checkers: readonly string[];
   /** Time between the periodic looks of the checkers. */
   readonly checkIntervalMs: number;
@@ -104,6 +106,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   prefetchMs: 0,
   backendBytesPerSecond: 1e9,
   pieceBytes: 1024 * 1024,
+  roots: false,
   startWithinMs: 100,
   pullsApart: false,
   lateShare: 0,
@@ -132,7 +135,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   retryMs: 0,
   horizonMs: 600_000,
   quietMs: 15_000,
-  checkers: [],
+  checkers: ['all'],
   checkIntervalMs: 100,
   agentSwarm: {},
   originSwarm: {},

@@ -231,10 +231,11 @@ export class Simulation implements SimView, FaultTarget {
     this.clock.at(at, () => this.#clients[want.node]?.pull(want));
   }
 
-  /** Everything has been answered: what is on the wire arrives, then all machines are shut down. */
+  /** Everything has been answered and healed: what is on the wire arrives, then all machines are shut down. */
   #windDown(): void {
     const { quietMs } = this.options;
-    this.#runUntil(this.clock.now + quietMs);
+    const healedAt = this.faults.reduce((latest, { untilMs }) => Math.max(latest, untilMs), this.clock.now);
+    this.#runUntil(healedAt + quietMs);
     for (const checker of this.#checkers) checker.end?.(this);
     for (const { host } of this.nodes) host?.post({ type: 'shutdown-requested' });
     this.#runUntil(this.clock.now + quietMs);
@@ -329,7 +330,8 @@ export class Simulation implements SimView, FaultTarget {
   }
 
   #makeCheckers(): Checker[] {
-    return [...new Set([...this.options.checkers, 'time-moves-on'])].map((name) => {
+    const names = this.options.checkers.flatMap((name) => (name === 'all' ? Object.keys(CHECKERS) : [name]));
+    return [...new Set([...names, 'time-moves-on'])].map((name) => {
       const create = CHECKERS[name];
       if (create === undefined)
         throw new RangeError(`checker expected one of ${Object.keys(CHECKERS).join(', ')}, got ${name}`);

@@ -1,5 +1,12 @@
 /** What is in the cluster and who wants it: blobs with their origins, and the pulls of the agents. */
-import { createMetaInfo, digestFromHex, pieceCount, pieceCountOf, type MetaInfo } from '../content/index.js';
+import {
+  canHaveRoot,
+  createMetaInfo,
+  digestFromHex,
+  pieceCount,
+  pieceCountOf,
+  type MetaInfo,
+} from '../content/index.js';
 import type { Random } from '../random/index.js';
 import type { Want } from './client.js';
 import type { SimNode } from './node.js';
@@ -18,7 +25,8 @@ export function placeBlobs(random: Random, options: SimOptions, origins: readonl
     const digest = digestFromHex(randomHex(random, 64));
     const length = blobBytes + Math.floor(random.unit() * (blobBytesMax - blobBytes + 1));
     const pieceSums = Array.from({ length: pieceCountOf(length, pieceBytes) }, () => random.uint32());
-    const metainfo = createMetaInfo({ digest, length, pieceLength: pieceBytes, pieceSums });
+    const root = options.roots && canHaveRoot(length, pieceBytes) ? { piecesRoot: randomHex(random, 64) } : {};
+    const metainfo = createMetaInfo({ digest, length, pieceLength: pieceBytes, pieceSums, ...root });
     const holders = random.shuffle([...origins]).slice(0, replicas);
     if (options.blobsIn === 'origins') for (const holder of holders) holder.disk.seed(metainfo);
     return { metainfo, holders };

@@ -27,8 +27,11 @@ export class Rotation {
     const { config, connections, now, random } = this.#context;
     if (this.#retiring?.phase === 'active') {
       if (now - this.#retiringSince < PATIENCE * (config.rotationIntervalMs ?? 0)) return;
+      // It stays, and is of use for an interval at least before it may be chosen again.
       this.#retiring.retiring = false;
       this.#torrent.dispatcher?.fill(this.#retiring);
+      this.#retiring = undefined;
+      return;
     }
     this.#retiring = undefined;
     const torrent = this.#torrent;

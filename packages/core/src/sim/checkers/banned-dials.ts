@@ -4,8 +4,8 @@
  * time after a failure (jitter -10 %, doubled with each up to 5 min), 10 min after a bad piece (doubled with each).
  *
  * The documented last resort: a torrent without any other connection may dial a peer that failed, but not a banned one, and
- * not within 3 s. A connection that comes about forgives failures and pauses. A torrent that was committed or left memory
- * forgets everything.
+ * not within 3 s. A connection that comes about forgives failures and pauses, a torrent that was committed or left memory
+ * forgets them; bans stay. A ban begins with a bad piece, and when bytes of the peer prove other than an origin's.
  */
 import type { Digest, PeerId } from '../../content/index.js';
 import type { Millis } from '../../machine/index.js';
@@ -45,9 +45,13 @@ interface PeerRecord {
   bannedUntil: Millis;
 }
 
-interface Conn {
+/** A peer of a torrent. */
+interface PeerOf {
   readonly digest: Digest;
   readonly peer: PeerId;
+}
+
+interface Conn extends PeerOf {
   readonly inbound: boolean;
   active: boolean;
   /** A piece went over it. */
@@ -61,6 +65,9 @@ interface Books {
   readonly peers: Map<Digest, Map<PeerId, PeerRecord>>;
 }
 
+const isBad = (event: SwarmEvent): event is Extract<SwarmEvent, { type: 'piece-stored' }> =>
+  event.type === 'piece-stored' && (event.verdict === 'bad-sum' || event.verdict === 'forged');
+
 export const bannedDials: CheckerFactory = (violated, options) => {
   const all = new Map<SimHost, Books>();
   const settings: Readonly<Record<'agent' | 'origin', Omit<SwarmConfig, 'peerId'>>> = {
@@ -70,17 +77,17 @@ export const bannedDials: CheckerFactory = (violated, options) => {
 
   let now: Millis = 0;
 
-  const recordOf = (books: Books, { digest, peer }: Conn): PeerRecord => {
+  const recordOf = (books: Books, { digest, peer }: PeerOf): PeerRecord => {
     const peers = books.peers.get(digest) ?? new Map<PeerId, PeerRecord>();
     books.peers.set(digest, peers);
     const record = peers.get(peer) ?? { failures: 0, bans: 0, lastAt: now, until: -Infinity, bannedUntil: -Infinity };
     peers.set(peer, record);
     return record;
   };
-  const offends = (host: SimHost, books: Books, conn: Conn, meaning: Meaning): void => {
+  const offends = (host: SimHost, books: Books, who: PeerOf, meaning: Meaning): void => {
     const { blacklistMs, blacklistDisabled } = settings[host.nodeState.role];
     if (meaning === 'failure' && blacklistDisabled) return;
-    const record = recordOf(books, conn);
+    const record = recordOf(books, who);
     // What ended long ago may have been forgotten.
     if (now >= record.until + FAILURE_MAX_MS) record.failures = record.bans = 0;
     record.lastAt = now;
@@ -94,6 +101,13 @@ export const bannedDials: CheckerFactory = (violated, options) => {
       record.bannedUntil = now + forMs;
     }
     record.until = Math.max(record.until, now + forMs);
+  };
+
+  const forgets = (books: Books, digest: Digest): void => {
+    for (const record of books.peers.get(digest)?.values() ?? []) {
+      record.until = record.bannedUntil;
+      record.failures = 0;
+    }
   };
 
   const activated = (books: Books, conn: Conn): void => {
@@ -137,12 +151,11 @@ export const bannedDials: CheckerFactory = (violated, options) => {
         const conn = books.conns.get(event.conn);
         if (conn === undefined) return;
         if (event.verdict === 'ok') conn.useful = true;
-        if (event.verdict === 'bad-sum') offends(host, books, conn, 'ban');
+        if (isBad(event)) offends(host, books, conn, 'ban');
         return;
       }
       case 'blob-committed':
-        books.peers.delete(event.digest);
-        return;
+        return forgets(books, event.digest);
       default:
     }
   };
@@ -190,8 +203,12 @@ export const bannedDials: CheckerFactory = (violated, options) => {
       }
       case 'close-blob':
       case 'delete-blob':
-        books.peers.delete(effect.digest);
+        return forgets(books, effect.digest);
+      case 'observe': {
+        const { observation } = effect;
+        if (observation.kind === 'peer-blamed') offends(host, books, observation, 'ban');
         return;
+      }
       default:
     }
   };
@@ -209,7 +226,7 @@ export const bannedDials: CheckerFactory = (violated, options) => {
         if (conn !== undefined && !conn.closed && !refused) activated(books, conn);
       }
       for (const effect of effects) performs(host, books, effect);
-      if (event.type === 'piece-stored' && event.verdict === 'bad-sum' && books.conns.get(event.conn)?.closed === false)
+      if (isBad(event) && books.conns.get(event.conn)?.closed === false)
         violated(`keeps connection ${event.conn}, which sent a bad piece`, host);
     },
     died(host) {

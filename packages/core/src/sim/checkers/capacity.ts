@@ -1,7 +1,8 @@
 /**
  * A torrent never has more connections than its limit (dials under way count), own dials never more than
- * their share, the node never more than its limit; and after quiet both ends of each connection agree that
- * it exists, for which blob, and who is there, and neither machine keeps one that has no socket.
+ * their share unless few others come, dials to origins never more than theirs; the node never has more connections or
+ * unanswered dials than its limits. After quiet both ends of each connection agree that it exists, for which blob, and who
+ * is there, and neither machine keeps one that has no socket.
  */
 import type { Digest, PeerId } from '../../content/index.js';
 import type { SwarmConfig } from '../../swarm/index.js';
@@ -10,16 +11,27 @@ import { swarmSettings } from '../options.js';
 import type { CheckerFactory } from './checker.js';
 import { inspect } from './inspection.js';
 
+interface Conn {
+  readonly digest: Digest;
+  /** We dialled an origin. */
+  readonly toOrigin: boolean;
+}
+
 interface Books {
-  readonly digestOf: Map<number, Digest>;
+  readonly conns: Map<number, Conn>;
   readonly perTorrent: Map<Digest, number>;
   readonly dialsPerTorrent: Map<Digest, number>;
+  readonly originDialsPerTorrent: Map<Digest, number>;
+  /** Dials that have not been answered or given up. */
+  readonly pending: Set<number>;
 }
 
 const isDial = (conn: number): boolean => conn % 2 === 0;
 
 export const capacity: CheckerFactory = (violated, options) => {
   const all = new Map<SimHost, Books>();
+  /** Who is an origin, as trackers say. */
+  const origins = new Set<PeerId>();
   const limits: Readonly<Record<'agent' | 'origin', Omit<SwarmConfig, 'peerId'>>> = {
     agent: swarmSettings(options, 'agent'),
     origin: swarmSettings(options, 'origin'),
@@ -32,26 +44,41 @@ export const capacity: CheckerFactory = (violated, options) => {
     return count;
   };
 
-  const began = (host: SimHost, books: Books, conn: number, digest: Digest): void => {
-    const limit = limits[host.isOrigin ? 'origin' : 'agent'];
-    books.digestOf.set(conn, digest);
+  const within = (count: number, most: number, what: string, host: SimHost): void => {
+    if (count > most) violated(`${count} ${what}, limit ${most}`, host);
+  };
+
+  const began = (host: SimHost, books: Books, conn: number, digest: Digest, toOrigin: boolean): void => {
+    const limit = limits[host.nodeState.role];
+    books.conns.set(conn, { digest, toOrigin });
     const count = add(books.perTorrent, digest, 1);
-    if (count > limit.connectionsPerTorrentMax)
-      violated(`${count} connections of one torrent, limit ${limit.connectionsPerTorrentMax}`, host);
-    if (books.digestOf.size > limit.connectionsMax)
-      violated(`${books.digestOf.size} connections of the node, limit ${limit.connectionsMax}`, host);
+    within(count, limit.connectionsPerTorrentMax, 'connections of one torrent', host);
+    within(books.conns.size, limit.connectionsMax, 'connections of the node', host);
     if (!isDial(conn)) return;
+    books.pending.add(conn);
+    within(books.pending.size, limit.pendingDialsMax, 'dials without an answer', host);
     const dials = add(books.dialsPerTorrent, digest, 1);
-    const dialsMax = Math.max(limit.dialsPerTorrentMax, limit.lonelyDialsMax);
-    if (dials > dialsMax) violated(`${dials} own dials of one torrent, limit ${dialsMax}`, host);
+    const isLonely = count <= limit.lonelyDialsMax;
+    const share = Math.max(limit.dialsPerTorrentMax, isLonely ? limit.lonelyDialsMax : 0);
+    within(dials, share, 'own dials of one torrent', host);
+    // A torrent without any other connection may try an origin as its last resort, whatever its share.
+    if (toOrigin)
+      within(
+        add(books.originDialsPerTorrent, digest, 1),
+        Math.max(1, limit.originDialsMax),
+        'dials of one torrent to origins',
+        host,
+      );
   };
 
   const ended = (books: Books, conn: number): void => {
-    const digest = books.digestOf.get(conn);
-    if (digest === undefined) return;
-    books.digestOf.delete(conn);
-    add(books.perTorrent, digest, -1);
-    if (isDial(conn)) add(books.dialsPerTorrent, digest, -1);
+    const known = books.conns.get(conn);
+    if (known === undefined) return;
+    books.conns.delete(conn);
+    books.pending.delete(conn);
+    add(books.perTorrent, known.digest, -1);
+    if (isDial(conn)) add(books.dialsPerTorrent, known.digest, -1);
+    if (known.toOrigin) add(books.originDialsPerTorrent, known.digest, -1);
   };
 
   /** After quiet: sockets, machine and the machine at the other end say the same. */
@@ -67,7 +94,7 @@ export const capacity: CheckerFactory = (violated, options) => {
       const { other } = end;
       if (other?.state !== 'open')
         return violated(`connection ${conn} is open here and ${other?.state ?? 'unknown'} at the other end`, host);
-      if (books?.digestOf.has(conn) !== true)
+      if (books?.conns.has(conn) !== true)
         violated(`connection ${conn} is open, but the machine has given it up`, host);
       const ours = active.get(conn);
       if (ours?.peer !== other.host.nodeState.peerId || ours.digest !== other.digest)
@@ -77,16 +104,26 @@ export const capacity: CheckerFactory = (violated, options) => {
       if (host.endpoints.get(conn)?.state !== 'open') violated(`connection ${conn} is active and has no socket`, host);
   };
 
+  const emptyBooks = (): Books => ({
+    conns: new Map(),
+    perTorrent: new Map(),
+    dialsPerTorrent: new Map(),
+    originDialsPerTorrent: new Map(),
+    pending: new Set(),
+  });
+
   return {
     step(host, _now, event, effects) {
       let books = all.get(host);
-      if (books === undefined)
-        all.set(host, (books = { digestOf: new Map(), perTorrent: new Map(), dialsPerTorrent: new Map() }));
+      if (books === undefined) all.set(host, (books = emptyBooks()));
+      if (event.type === 'announce-answered') for (const peer of event.peers) if (peer.origin) origins.add(peer.peerId);
       if (event.type === 'dial-failed' || event.type === 'connection-closed') ended(books, event.conn);
+      else if (event.type === 'dial-succeeded') books.pending.delete(event.conn);
       for (const effect of effects) {
         if (effect.type === 'close') ended(books, effect.conn);
-        else if (effect.type === 'dial') began(host, books, effect.conn, effect.handshake.digest);
-        else if (effect.type === 'accept') began(host, books, effect.conn, effect.handshake.digest);
+        else if (effect.type === 'dial')
+          began(host, books, effect.conn, effect.handshake.digest, origins.has(effect.peer));
+        else if (effect.type === 'accept') began(host, books, effect.conn, effect.handshake.digest, false);
       }
     },
     died(host) {

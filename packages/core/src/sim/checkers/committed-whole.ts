@@ -1,7 +1,7 @@
 /**
  * A committed blob is whole and every piece of it is right, whatever peers corrupt or forge; only a blob that has all its
- * pieces is asked to be committed; no wrong piece of a committed blob is served; and a machine does not delete a
- * committed blob that nobody asked it to remove.
+ * pieces is asked to be committed; no wrong piece of a committed blob is served; a blob whose pieces are proved by a root
+ * never holds a wrong one; and a machine does not delete a committed blob that nobody asked it to remove.
  */
 import type { SwarmEffect } from '../../swarm/index.js';
 import type { SimFile } from '../disk.js';
@@ -35,8 +35,11 @@ export const committedWhole: CheckerFactory = (violated) => {
     },
     look(view) {
       for (const host of changed.since(view)) {
-        for (const file of host.nodeState.disk.files())
+        for (const file of host.nodeState.disk.files()) {
           if (file.committed && !whole(file)) violated('a committed blob is not whole', host);
+          if (file.metainfo.piecesRoot !== undefined && file.forged.size > 0)
+            violated(`${file.forged.size} forged pieces of a blob with a root`, host);
+        }
       }
     },
   };

@@ -7,7 +7,8 @@
  * Exceptions for origins that are spared: an origin with requests in flight does not idle; one without may be left alone for
  * a tenth of `originIdleMs` in favour of other agents' shares, and for all of it when an attached agent has each of the open
  * pieces. Which pieces are a node's share follows from its neighbours, and the machine draws until it finds one or gives
- * up; here only the waits count, from the first look at which the origin idles.
+ * up; here only the waits count, from the first look at which the origin idles. Nor may anybody be asked while the piece
+ * layer is missing, agents while a doubted blob is fetched from origins, or a connection that is about to be swapped.
  */
 import { Bitfield } from '../../content/index.js';
 import type { Millis } from '../../machine/index.js';
@@ -20,6 +21,9 @@ import { inspect } from './inspection.js';
 /** Part of `originIdleMs` for which an origin is spared what no attached agent has. */
 const SHARE_WAIT = 0.1;
 
+/** Rotations after which a connection that is to be swapped is closed or used again. */
+const RETIRING_ROTATIONS = 6;
+
 /** Since when an origin has been seen without requests although it has an open piece, and one that no agent has. */
 interface Idle {
   anySince: Millis;
@@ -29,6 +33,8 @@ interface Idle {
 export const noIdling: CheckerFactory = (violated, options) => {
   const settings: Omit<SwarmConfig, 'peerId'> = swarmSettings(options, 'agent');
   const idling = new Map<SimHost, Map<number, Idle>>();
+  /** Since when connections have been seen being swapped. */
+  const retirement = new Map<SimHost, Map<number, Millis>>();
   /** Steps of the hosts at which nothing could become idle without another step. */
   const calm = new WeakMap<SimHost, number>();
 
@@ -64,6 +70,21 @@ export const noIdling: CheckerFactory = (violated, options) => {
       violated(`origin ${conn} idles for ${now - idle.anySince} ms, it has piece ${pieces[0]}`, host);
   };
 
+  /** One that is being swapped runs dry on purpose, but not for ever. */
+  const retires = (host: SimHost, { conn, retiring }: ConnectionView, now: Millis): boolean => {
+    const times = retirement.get(host) ?? new Map<number, Millis>();
+    if (!retiring) {
+      times.delete(conn);
+      return false;
+    }
+    retirement.set(host, times);
+    const since = times.get(conn) ?? now;
+    times.set(conn, since);
+    const most = RETIRING_ROTATIONS * (settings.rotationIntervalMs ?? 0);
+    if (now - since > most) violated(`connection ${conn} is being swapped for ${now - since} ms`, host);
+    return true;
+  };
+
   /** @returns true when time alone can make it idle: the torrent must be looked at again even without a step */
   const lookAtTorrent = (host: SimHost, torrent: TorrentView, now: Millis): boolean => {
     const isIdle = torrent.pulls.length === 0 || torrent.open.length === 0 || torrent.asks === 'nobody';
@@ -71,8 +92,7 @@ export const noIdling: CheckerFactory = (violated, options) => {
     let held: Bitfield | undefined;
     let timeMatters = false;
     for (const connection of torrent.connections) {
-      // One that is being swapped runs dry on purpose, for five rotations at most.
-      if (connection.phase !== 'active' || connection.retiring) continue;
+      if (connection.phase !== 'active' || retires(host, connection, now)) continue;
       if (torrent.asks === 'origins' && !connection.origin) continue;
       const { conn, bits } = connection;
       const offered = busy || !hasQuota(connection) ? [] : torrent.open.filter((piece) => bits?.has(piece) === true);
@@ -106,7 +126,10 @@ export const noIdling: CheckerFactory = (violated, options) => {
 
   return {
     step(host, _now, event, effects) {
-      if (event.type === 'connection-closed') idling.get(host)?.delete(event.conn);
+      if (event.type === 'connection-closed') {
+        idling.get(host)?.delete(event.conn);
+        retirement.get(host)?.delete(event.conn);
+      }
       asked(host, effects);
     },
     look(view) {
@@ -119,6 +142,7 @@ export const noIdling: CheckerFactory = (violated, options) => {
     },
     died(host) {
       idling.delete(host);
+      retirement.delete(host);
     },
   };
 };

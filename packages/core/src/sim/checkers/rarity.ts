@@ -29,41 +29,65 @@ export const rarity: CheckerFactory = (violated) => {
     }
   };
 
+  /** The first piece of which two bitfields differ, or -1. */
+  const difference = (a: Bitfield, b: Bitfield): number => {
+    for (let w = 0; w < a.words.length; w++) {
+      const differs = (a.words[w] as number) ^ (b.words[w] as number);
+      if (differs !== 0) return w * 32 + (31 - Math.clz32(differs & -differs));
+    }
+    return -1;
+  };
+
+  const addTo = (counts: Uint32Array, bits: Bitfield): void => {
+    for (let w = 0; w < bits.words.length; w++) {
+      for (let rest = bits.words[w] as number; rest !== 0; rest &= rest - 1) {
+        const piece = w * 32 + (31 - Math.clz32(rest & -rest));
+        counts[piece] = (counts[piece] as number) + 1;
+      }
+    }
+  };
+
   const lookAt = (host: SimHost, told: Told, view: TorrentView): void => {
-    const counts = new Array<number>(view.pieces).fill(0);
+    const partial = new Uint32Array(view.pieces);
+    let complete = 0;
     for (const { conn, bits, phase } of view.connections) {
       if (phase !== 'active' || bits === undefined) continue;
       const truth = told.get(conn)?.bits;
       if (truth === undefined) return violated(`connection ${conn} is active, but never began`, host);
-      for (let piece = 0; piece < view.pieces; piece++) {
-        if (bits.has(piece) !== truth.has(piece))
-          violated(
-            `connection ${conn}: believes ${bits.has(piece)} of piece ${piece}, was told ${truth.has(piece)}`,
-            host,
-          );
-        if (bits.has(piece)) counts[piece] = (counts[piece] ?? 0) + 1;
-      }
+      const piece = difference(bits, truth);
+      if (piece >= 0)
+        violated(
+          `connection ${conn}: believes ${bits.has(piece)} of piece ${piece}, was told ${truth.has(piece)}`,
+          host,
+        );
+      if (bits.isComplete) complete++;
+      else addTo(partial, bits);
     }
-    counts.forEach((count, piece) => {
+    for (let piece = 0; piece < view.pieces; piece++) {
+      const count = (partial[piece] as number) + complete;
       if (view.rarity[piece] !== count)
         violated(`counts ${view.rarity[piece]} peers with piece ${piece}, ${count} have it`, host);
-    });
-    const missing = view.groups.flat();
-    if (missing.length + view.have !== view.pieces)
-      violated(`${missing.length} pieces in the rarity groups, ${view.pieces - view.have} are missing`, host);
-    for (const piece of missing) {
-      if (view.haveBits?.has(piece) === true) violated(`piece ${piece} is in a rarity group, but here`, host);
     }
+    let missing = 0;
+    view.groups.forEach((group, g) => {
+      missing += group.length;
+      for (const piece of group) {
+        if (partial[piece] !== g)
+          violated(`piece ${piece} is in rarity group ${g}, ${partial[piece]} partial peers have it`, host);
+        if (view.haveBits?.has(piece) === true) violated(`piece ${piece} is in a rarity group, but here`, host);
+      }
+    });
+    if (missing + view.have !== view.pieces)
+      violated(`${missing} pieces in the rarity groups, ${view.pieces - view.have} are missing`, host);
   };
 
   const compare = (host: SimHost, { connections, digest, pieces }: TorrentView): void => {
     for (const { conn, bits, phase } of connections) {
       if (phase !== 'active' || bits === undefined) continue;
       const have = host.endpoints.get(conn)?.other?.host.nodeState.disk.file(digest)?.have;
-      for (let piece = 0; piece < pieces; piece++) {
-        if (bits.has(piece) !== (have?.has(piece) === true))
-          violated(`connection ${conn}: believes ${bits.has(piece)} of piece ${piece}, which is not so`, host);
-      }
+      const piece = difference(bits, have ?? new Bitfield(pieces));
+      if (piece >= 0)
+        violated(`connection ${conn}: believes ${bits.has(piece)} of piece ${piece}, which is not so`, host);
     }
   };
 

@@ -5,15 +5,14 @@ import { manySmall } from './many-small.js';
 import { parity } from './parity.js';
 import { peak, peak100 } from './peak.js';
 import { scale } from './scale.js';
-import type { Scenario } from './scenario.js';
+import { SCENARIO_CHECKERS, type Scenario } from './scenario.js';
 import { sparing } from './sparing.js';
 import { staggered } from './staggered.js';
 import { uber260, uber2600 } from './uber.js';
 
 export type { Scenario } from './scenario.js';
 
-/** All scenarios, by name. */
-export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+const scenarios: Readonly<Record<string, Scenario>> = {
   cold,
   late,
   'many-small': manySmall,
@@ -26,3 +25,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'uber-260': uber260,
   'uber-2600': uber2600,
 };
+
+const checked = (scenario: Scenario): Scenario => ({
+  ...scenario,
+  runs: scenario.runs.map((run) => ({ checkers: SCENARIO_CHECKERS, ...run })),
+});
+
+/** All scenarios, by name. */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = Object.fromEntries(
+  Object.entries(scenarios).map(([name, scenario]) => [name, checked(scenario)]),
+);

@@ -15,6 +15,12 @@ export interface Scenario {
   readonly beside?: readonly string[];
 }
 
+/**
+ * What checks the runs of a scenario. The checkers that follow each request and look at all tables at intervals are left to
+ * drawn runs and sweeps: here they would double the time and take a copy of every bitfield that a peer ever told.
+ */
+export const SCENARIO_CHECKERS: readonly string[] = ['capacity', 'committed-whole', 'pulls-answered-once'];
+
 /** MB as operators count them. */
 export const MB = 1e6;
 export const MiB = 1024 * 1024;
