@@ -158,7 +158,7 @@ test('a swarm of one source: it is tried again soon although it failed, but not 
 });
 
 test('a peer that hung up on our handshake is left alone for a moment only; without a blacklist nobody is', (t) => {
-  const s = new Scenario()
+  const s = new Scenario({ rotationIntervalMs: 0 })
     .leech()
     .answered([peerInfo(1)])
     .dialFailed(1, 'too-many-connections');

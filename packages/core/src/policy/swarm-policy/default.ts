@@ -14,15 +14,17 @@ export const defaultSwarmPolicy: SwarmPolicy = {
   firstDialsMax: 1,
   refill: true,
   announceAgainMs: 200,
-  // Keeps the graph random and slots moving; slower swaps leave early clusters in place for too long.
-  rotationIntervalMs: 1000,
+  // Keeps the graph random and slots moving. Most swap dials find a full peer; simulated, 260 hosts: 27,000 dials at 1 s with
+  // a p99 of 10.61 s, 19,000 at 2 s with 10.65 s, 13,000 at 3 s with 10.86 s.
+  rotationIntervalMs: 2000,
   // A deeper pipeline than the round trip needs only fixes early who will send what.
   pipelineLimit: 0,
   originPipelineLimit: 0,
   // Guess: one spare copy is enough for a peer that stalls.
   endgameCopiesMax: 2,
-  // Costs nothing up to a half, and brings a reader's first piece in a tenth of the time.
-  readerShare: 0.5,
+  // Readers follow the hash of the growing blob. Simulated, 260 hosts, max-min links: last bytes 0.30 s behind the last piece
+  // at a half, 0.18 s at 0.7 and no later for anybody; 0.85 costs 0.2 s.
+  readerShare: 0.7,
   originSparing: true,
   // Guess.
   originIdleMs: 1000,
