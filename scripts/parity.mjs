@@ -2,7 +2,7 @@
  * The simulator against real processes: scenario `parity` on both, medians side by side.
  *
  *   npm run parity
- *   npm run parity -- --agents 3 --size 16777216 --runs 1
+ *   npm run parity -- --agents 3 --size 16777216 --limit 4e6 --runs 1
  *   npm run parity -- --write      rewrites docs/simulations/parity.json and the measured part of parity.md
  *
  * Works on compiled packages: `npm run build` comes first. Exit code 1 when a pull failed or a digest is wrong; with `--judge` also when a judged row is not within 15 %.
@@ -10,6 +10,7 @@
 import { parseArgs } from 'node:util';
 import { SCENARIOS, simOptions } from '../packages/core/dist/sim/index.js';
 import { compare, table } from './lib/parity/compare.mjs';
+import { PAYLOAD_PART } from './lib/parity/payload-part.mjs';
 import { runReal } from './lib/parity/real-run.mjs';
 import { writeReport } from './lib/parity/report.mjs';
 import { runSim } from './lib/parity/sim-run.mjs';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     agents: { type: 'string' },
     size: { type: 'string' },
     piece: { type: 'string' },
+    limit: { type: 'string' },
     runs: { type: 'string', default: '7' },
     seeds: { type: 'string', default: '15' },
     plain: { type: 'boolean', default: false },
@@ -33,6 +35,7 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`npm run parity -- [options]
   --agents N --size BYTES --piece BYTES   instead of the scenario's
+  --limit BYTES/S                         of every node, both directions; 20e6
   --runs N --seeds N                      real runs and simulated runs; 7 and 15
   --plain                                 agents without in-order readers
   --options JSON                          simulator options on top, e.g. '{"agentSwarm":{"pipelineLimit":1}}'
@@ -45,6 +48,9 @@ if (values.help) {
 const given = { ...SCENARIOS.parity.runs[0], ...JSON.parse(values.options) };
 for (const [flag, key] of [['agents', 'agents'], ['size', 'blobBytes'], ['piece', 'pieceBytes']])
   if (values[flag] !== undefined) given[key] = Number(values[flag]);
+if (values.limit !== undefined)
+  for (const key of ['agentUp', 'agentDown', 'originUp', 'originDown'])
+    given[`${key}BytesPerSecond`] = Number(values.limit) * PAYLOAD_PART;
 if (values.plain) given.streaming = false;
 const options = simOptions(given);
 

@@ -10,6 +10,7 @@ export const e2eSuites = [
   demoSuite,
   e2e('packages/reference-server/dist-test/e2e/failures.e2e.test.js', 300),
   e2e('packages/reference-server/dist-test/e2e/peer-tls.e2e.test.js', 240),
+  e2e('packages/reference-server/dist-test/e2e/parity.e2e.test.js', 180),
   e2e('packages/backends/dist-test/e2e/s3-ceph.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/real-clients.e2e.test.js', 420),
   e2e('packages/reference-server/dist-test/e2e/example-cluster.e2e.test.js', 300),

@@ -135,7 +135,9 @@ async function makeBlob(blob, pieceBytes) {
   })();
   await store.uploads.write(upload, 0, chunks, blob.bytes);
   await store.uploads.commit(upload, digest);
-  return { digest, metainfo: serializeMetaInfo(await store.generateMetaInfo(digest, pieceBytes)) };
+  const metainfo = serializeMetaInfo(await store.generateMetaInfo(digest, pieceBytes));
+  const layer = await store.pieceLayer(digest);
+  return { digest, metainfo, layer: Buffer.from(layer ?? []).toString('base64') };
 }
 
 process.on('message', async ({ id, command, ...input }) => {

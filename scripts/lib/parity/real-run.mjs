@@ -42,12 +42,13 @@ export async function runReal(options, seed) {
       blob: { seed: `parity ${seed}`, bytes: options.blobBytes },
       pieceBytes: options.pieceBytes,
     });
-    const { peer, digest, metainfo } = await origin.answer;
+    const { peer, digest, metainfo, layer } = await origin.answer;
     const tracker = child('tracker', './tracker.mjs');
     const { port } = await tracker.ask('start', {
       origin: peer,
       digest,
       metainfo,
+      layer,
       announceIntervalMs: options.announceIntervalMs,
       announceLimit: options.handoutMax,
       peerOrder: options.peerOrder,

@@ -5,11 +5,13 @@ import { createTrackerHandler } from '../../../packages/p2p/dist/index.js';
 let server;
 
 const commands = {
-  async start({ origin, digest, metainfo, announceIntervalMs, announceLimit, peerOrder }) {
+  async start({ origin, digest, metainfo, layer, announceIntervalMs, announceLimit, peerOrder }) {
     const origins = {
       originPeers: async () => [origin],
       metaInfoResponse: async (_namespace, asked) =>
         asked === digest ? { status: 200, body: metainfo } : { status: 404, body: 'not found' },
+      pieceLayer: async (_namespace, asked) =>
+        asked === digest && layer !== '' ? Buffer.from(layer, 'base64') : undefined,
       checkReady: async () => undefined,
     };
     server = createServer(createTrackerHandler({ origins, announceIntervalMs, announceLimit, peerOrder }));

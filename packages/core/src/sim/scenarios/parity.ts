@@ -25,6 +25,7 @@ export const parity: Scenario = {
       agentDownBytesPerSecond: RATE,
       originUpBytesPerSecond: RATE,
       originDownBytesPerSecond: RATE,
+      burstMs: 1000,
       latencyMs: 0.1,
     },
   ],
