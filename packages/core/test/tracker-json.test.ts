@@ -172,3 +172,50 @@ test('announces that name nobody who could be dialled are refused', (t) => {
   t.notThrows(() => decodeAnnounceRequest(peerBody('"ip":"a","port":65535')));
   t.true(isDialable(one));
 });
+
+test('announces that are spelled almost as usual are read by the same rules as all others', (t) => {
+  const id = Array.from({ length: 20 }, (_, n) => n * 13);
+  const usual =
+    `{"name":"${'ab'.repeat(32)}","digest":"sha256:${'ab'.repeat(32)}","info_hash":[${id.join()}],` +
+    `"peer":{"peer_id":[${id.join()}],"ip":"10.0.0.1","port":16001,"origin":false,"complete":true}}`;
+  const outcome = (text: string): unknown => {
+    try {
+      return decodeAnnounceRequest(text);
+    } catch (error) {
+      return error instanceof Error ? error.message : error;
+    }
+  };
+  const changes: [string, string][] = [
+    ['', ''],
+    ['247]', '247],"more":1'],
+    ['"complete":true}}', '"complete":true}} and more'],
+    ['"complete":true}}', '"complete":true},"event":"stopped"}'],
+    ['"complete":true}}', '"complete":true},"event":"started"}'],
+    ['"complete":true}}', '"complete":true},"event":"stopped","event":"x"}'],
+    ['"complete":true}}', '"complete":true,"zone":"z"}}'],
+    ['"complete":true}}', '"complete":true},"peer":{"ip":"10.0.0.2"}}'],
+    ['[0,13', '[00,13'],
+    ['[0,13', '[0,013'],
+    ['[0,13', '[0,256'],
+    ['[0,13', '[0,,13'],
+    ['[0,13', '[13'],
+    ['[0,13', '[1,0,13'],
+    [',247]', ',247,]'],
+    ['16001', '0'],
+    ['16001', '65535'],
+    ['16001', '65536'],
+    ['16001', '016001'],
+    ['10.0.0.1', ''],
+    ['10.0.0.1', 'fe80::1'],
+    ['10.0.0.1', 'x'.repeat(256)],
+    ['sha256:ab', 'sha256:AB'],
+    ['sha256:ab', 'sha512:ab'],
+    ['"name":"ab', '"name":"zz'],
+    ['"name"', '"Name"'],
+  ];
+  for (const [from, to] of changes) {
+    const text = usual.replaceAll(from, to);
+    // With a space in front nothing is as usual.
+    t.deepEqual(outcome(text), outcome(` ${text}`), `${from} → ${to}`);
+  }
+});

@@ -16,11 +16,12 @@ import { isDefaultEscaping, unescapePathParameter } from './path-escape.js';
  * @throws KrakenError `request-invalid` for a bad escape in a parameter of a matching path
  */
 export function matchPath(pattern: string, rawPath: string): Record<string, string> | undefined {
-  const expected = pattern.split('/');
+  const expected = partsOf(pattern);
   const segments = rawPath.split('/');
   if (segments.length !== expected.length) return undefined;
   const captured: [name: string, raw: string][] = [];
-  for (const [i, part] of expected.entries()) {
+  for (let i = 0; i < expected.length; i++) {
+    const part = expected[i] as string;
     const segment = segments[i] as string;
     if (!part.startsWith('{')) {
       if (part !== segment) return undefined;
@@ -36,4 +37,16 @@ export function matchPath(pattern: string, rawPath: string): Record<string, stri
     parameters[name] = twice ? unescapePathParameter(name, once) : once;
   }
   return parameters;
+}
+
+/** Parts of the patterns that were asked for; a server has a few dozen of them, written in its code. */
+const known = new Map<string, readonly string[]>();
+
+function partsOf(pattern: string): readonly string[] {
+  let parts = known.get(pattern);
+  if (parts === undefined) {
+    parts = pattern.split('/');
+    known.set(pattern, parts);
+  }
+  return parts;
 }

@@ -24,6 +24,7 @@ export function escapePathSegment(text: string): string {
  * @throws KrakenError `request-invalid`, `path unescape <name>: …` in Go's wording
  */
 export function unescapePathParameter(name: string, raw: string): string {
+  if (!raw.includes('%')) return raw;
   const bad = BAD_ESCAPE.exec(raw);
   if (bad !== null) {
     throw new KrakenError('request-invalid', `path unescape ${name}: invalid URL escape ${JSON.stringify(bad[0])}`);

@@ -23,10 +23,12 @@ import {
   type Digest,
   type GoJsonObject,
   type InfoHash,
+  type PeerId,
   type PeerInfo,
 } from '../content/index.js';
 import { KrakenError } from '../errors/index.js';
 import type { AnnounceAnswer, AnnounceRequest } from '../ports/index.js';
+import { RecordedPeer } from './recorded-peer.js';
 
 const NS_PER_MS = 1e6;
 /** Longest host name (RFC 1035) is 253 characters. */
@@ -56,6 +58,57 @@ export function encodeAnnounceRequest(request: Omit<AnnounceRequest, 'namespace'
  * @throws KrakenError `request-invalid` with the texts of Kraken's tracker where it has one
  */
 export function decodeAnnounceRequest(text: string): DecodedAnnounce {
+  return decodeUsual(text) ?? decodeAny(text);
+}
+
+/** An announce exactly as Kraken's clients and ours spell it, but for what follows. */
+const USUAL =
+  /^\{"name":"[0-9a-f]{64}","digest":"(sha256:[0-9a-f]{64})","info_hash":\[([0-9,]{39,79})\],"peer":\{"peer_id":\[([0-9,]{39,79})\],"ip":"([0-9A-Za-z.:-]{1,255})","port":([1-9][0-9]{0,4}),"origin":(true|false),"complete":(true|false)\}(?:,"event":"(stopped)")?\}/;
+
+/** Nearly all announces are spelled one way, and a tracker does little else than read them. */
+function decodeUsual(text: string): DecodedAnnounce | undefined {
+  const [, digest, infoHashText, peerIdText, ip, portText, origin, complete, event] = USUAL.exec(text) ?? [];
+  if (digest === undefined || infoHashText === undefined || peerIdText === undefined || ip === undefined)
+    return undefined;
+  const infoHash = usualId(infoHashText);
+  const peerId = usualId(peerIdText);
+  const port = Number(portText);
+  if (infoHash === undefined || peerId === undefined || port > PORT_MAX) return undefined;
+  const peer = { peerId: peerId as PeerId, ip, port, origin: origin === 'true', complete: complete === 'true' };
+  const decoded = { digest: parseDigest(digest), infoHash: infoHash as InfoHash, peer };
+  return event === 'stopped' ? { ...decoded, event } : decoded;
+}
+
+const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+const ID_BYTES = 20;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+
+/** Hex of `66,197,…`, twenty bytes in decimal without needless zeros; `undefined` for anything else. */
+function usualId(text: string): string | undefined {
+  let hex = '';
+  let bytes = 0;
+  let value = 0;
+  let digits = 0;
+  for (let at = 0; at <= text.length; at++) {
+    const unit = at === text.length ? COMMA : text.charCodeAt(at);
+    if (unit !== COMMA) {
+      if (digits > 0 && value === 0) return undefined;
+      value = value * 10 + unit - ZERO;
+      digits++;
+      continue;
+    }
+    const byte = HEX_OF_BYTE[value];
+    if (digits === 0 || byte === undefined) return undefined;
+    hex += byte;
+    bytes++;
+    value = 0;
+    digits = 0;
+  }
+  return bytes === ID_BYTES ? hex : undefined;
+}
+
+function decodeAny(text: string): DecodedAnnounce {
   const { object, digestField, infoHash, peer } = prefixed('json decode request: ', () => {
     const decoded = asObject(parseGoJson(text, { allowTrailing: true }), 'announce');
     return {
@@ -97,24 +150,8 @@ export function isDialable(peer: PeerInfo): boolean {
   return peer.ip !== '' && peer.ip.length <= HOST_LENGTH_MAX && peer.port >= 1 && peer.port <= PORT_MAX;
 }
 
-/**
- * A peer is handed out some fifty times between two of its announces, and spelling it costs more than all the rest of
- * an answer: the text is kept as long as the (immutable) peer.
- */
-const peerTexts = new WeakMap<PeerInfo, string>();
-
 function peerText(peer: PeerInfo): string {
-  const known = peerTexts.get(peer);
-  if (known !== undefined) return known;
-  const text = flat(peerInfoToJson(peer));
-  peerTexts.set(peer, text);
-  return text;
-}
-
-/** Engines keep a concatenation as a tree until a character is read; as one string it is smaller and quicker to copy. */
-function flat(text: string): string {
-  text.charCodeAt(0);
-  return text;
+  return peer instanceof RecordedPeer ? peer.text : peerInfoToJson(peer);
 }
 
 function getDigest(object: GoJsonObject): Digest | undefined {

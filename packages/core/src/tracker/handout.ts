@@ -32,6 +32,8 @@ export function handOut(input: {
   readonly announcer: PeerInfo;
   /** Random peers of the swarm in random order. */
   readonly sample: readonly PeerInfo[];
+  /** The sample has nobody twice and not the announcer, so that nobody has to look. */
+  readonly isDistinct?: boolean;
   readonly origins: readonly PeerInfo[];
   readonly order: PeerOrder;
   readonly limit?: number;
@@ -40,8 +42,15 @@ export function handOut(input: {
   const { announcer, sample, order, random } = input;
   const limit = input.limit ?? DEFAULT_ANNOUNCE_LIMIT;
   const origins = random.shuffle(input.origins.filter((origin) => origin.peerId !== announcer.peerId));
-  const seen = new Set(origins.map((origin) => origin.peerId));
-  seen.add(announcer.peerId);
+  const isDistinct = input.isDistinct === true && origins.length === 0;
+  const peers = isDistinct ? sample.slice(0, limit) : distinct(sample, limit, [announcer, ...origins]);
+  peers.push(...origins);
+  return inOrder(peers, order);
+}
+
+/** The first `limit` of `sample` that are not in `others`, nobody twice. */
+function distinct(sample: readonly PeerInfo[], limit: number, others: readonly PeerInfo[]): PeerInfo[] {
+  const seen = new Set(others.map((other) => other.peerId));
   const peers: PeerInfo[] = [];
   for (const peer of sample) {
     if (peers.length >= limit) break;
@@ -49,10 +58,17 @@ export function handOut(input: {
     seen.add(peer.peerId);
     peers.push(peer);
   }
-  peers.push(...origins);
-  // Array.prototype.sort is stable: equal ranks keep their random order.
-  return peers
-    .map((peer) => ({ peer, rank: order.rank(peer) }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ peer }) => peer);
+  return peers;
+}
+
+/** Sorted by rank; equal ranks keep their random order. There are few ranks and many peers: one list per rank. */
+function inOrder(peers: readonly PeerInfo[], order: PeerOrder): PeerInfo[] {
+  const byRank = new Map<number, PeerInfo[]>();
+  for (const peer of peers) {
+    const rank = order.rank(peer);
+    const equals = byRank.get(rank);
+    if (equals === undefined) byRank.set(rank, [peer]);
+    else equals.push(peer);
+  }
+  return [...byRank.keys()].sort((a, b) => a - b).flatMap((rank) => byRank.get(rank) ?? []);
 }

@@ -8,6 +8,7 @@
 import type { InfoHash, PeerId, PeerInfo } from '../content/index.js';
 import type { Random } from '../random/index.js';
 import { RecencyList, type Links } from './recency-list.js';
+import { RecordedPeer } from './recorded-peer.js';
 
 /** What the store holds at most. */
 export interface PeerStoreLimits {
@@ -37,16 +38,20 @@ const EXPIRED_PER_SAMPLE = 256;
 interface Torrent {
   readonly infoHash: InfoHash;
   readonly byId: Map<PeerId, Entry>;
-  /** All entries in arbitrary order, for sampling. */
+  /** All entries in arbitrary order, and their peers beside them: a sample of many swarms should touch little memory. */
   readonly entries: Entry[];
+  readonly peers: RecordedPeer[];
+  /** Indexes of `entries` in the order of the last sample, and where in it each of them is. */
+  readonly order: number[];
+  readonly position: number[];
   readonly recency: RecencyList<Entry>;
   readonly inStore: Links<Torrent>;
 }
 
 interface Entry {
-  peer: PeerInfo;
+  readonly peerId: PeerId;
   expiresAt: number;
-  /** Where in `torrent.entries`. */
+  /** Where in `torrent.entries` and `torrent.peers`. */
   index: number;
   readonly torrent: Torrent;
   readonly inTorrent: Links<Entry>;
@@ -87,12 +92,12 @@ export class PeerStore {
    */
   announce(infoHash: InfoHash, peer: PeerInfo, now: number): void {
     this.sweep(now, EXPIRED_PER_ANNOUNCE);
-    const stored = peer.origin ? { ...peer, origin: false } : peer;
     const torrent = this.#torrents.get(infoHash) ?? this.#addTorrent(infoHash);
     const expiresAt = now + this.#limits.ttlMs;
     const known = torrent.byId.get(peer.peerId);
     if (known !== undefined) {
-      known.peer = stored;
+      // Mostly nothing has changed, and what was derived from the known object stays good.
+      if (torrent.peers[known.index]?.isStill(peer) !== true) torrent.peers[known.index] = new RecordedPeer(peer);
       known.expiresAt = expiresAt;
       torrent.recency.touch(known);
       this.#recency.touch(known);
@@ -101,14 +106,17 @@ export class PeerStore {
     }
     this.#makeRoom(torrent);
     const entry: Entry = {
-      peer: stored,
+      peerId: peer.peerId,
       expiresAt,
       index: torrent.entries.length,
       torrent,
       inTorrent: links(),
       inStore: links(),
     };
+    torrent.order.push(entry.index);
+    torrent.position.push(entry.index);
     torrent.entries.push(entry);
+    torrent.peers.push(new RecordedPeer(peer));
     torrent.byId.set(peer.peerId, entry);
     torrent.recency.append(entry);
     this.#recency.append(entry);
@@ -131,19 +139,24 @@ export class PeerStore {
     const torrent = this.#torrents.get(infoHash);
     const found: PeerInfo[] = [];
     if (torrent === undefined) return found;
-    const { entries } = torrent;
+    const { entries, peers, order } = torrent;
+    const left = except === undefined ? undefined : torrent.byId.get(except);
+    // Who announced longest ago expires first.
+    const mayExpire = (torrent.recency.oldest?.expiresAt ?? now) < now;
     let expired = 0;
-    // Fisher–Yates from the front, stopped early; the array's order carries no meaning, so it may stay shuffled.
-    for (let next = 0; next < entries.length && found.length < count && expired <= EXPIRED_PER_SAMPLE;) {
-      const drawn = entries[next + this.#random.below(entries.length - next)] as Entry;
-      if (drawn.expiresAt < now) {
+    // Fisher–Yates from the front, stopped early; the order carries no meaning, so it may stay shuffled.
+    for (let next = 0; next < order.length && found.length < count && expired <= EXPIRED_PER_SAMPLE;) {
+      const at = next + this.#random.below(order.length - next);
+      const index = order[at] as number;
+      const drawn = mayExpire ? (entries[index] as Entry) : undefined;
+      if (drawn !== undefined && drawn.expiresAt < now) {
         this.#remove(drawn);
         expired++;
         continue;
       }
-      this.#swap(entries, next, drawn.index);
+      swap(torrent, next, at);
       next++;
-      if (drawn.peer.peerId !== except) found.push(drawn.peer);
+      if (index !== left?.index) found.push(peers[index] as RecordedPeer);
     }
     return found;
   }
@@ -176,6 +189,9 @@ export class PeerStore {
       infoHash,
       byId: new Map(),
       entries: [],
+      peers: [],
+      order: [],
+      position: [],
       recency: new RecencyList((entry) => entry.inTorrent),
       inStore: links(),
     };
@@ -205,24 +221,39 @@ export class PeerStore {
 
   #remove(entry: Entry, keep?: Torrent): void {
     const { torrent } = entry;
-    const { entries } = torrent;
-    this.#swap(entries, entry.index, entries.length - 1);
-    entries.pop();
-    torrent.byId.delete(entry.peer.peerId);
+    dropEntry(torrent, entry.index);
+    torrent.byId.delete(entry.peerId);
     torrent.recency.remove(entry);
     this.#recency.remove(entry);
-    if (entries.length === 0 && torrent !== keep) {
+    if (torrent.entries.length === 0 && torrent !== keep) {
       this.#torrentRecency.remove(torrent);
       this.#torrents.delete(torrent.infoHash);
     }
   }
+}
 
-  #swap(entries: Entry[], i: number, j: number): void {
-    const a = entries[i] as Entry;
-    const b = entries[j] as Entry;
-    entries[i] = b;
-    entries[j] = a;
-    b.index = i;
-    a.index = j;
-  }
+/** Exchange two places of the order. */
+function swap({ order, position }: Torrent, i: number, j: number): void {
+  const a = order[i] as number;
+  const b = order[j] as number;
+  order[i] = b;
+  order[j] = a;
+  position[b] = i;
+  position[a] = j;
+}
+
+/** Take an entry out of the arrays: the last one of the order takes its place there, the last entry its index. */
+function dropEntry(torrent: Torrent, index: number): void {
+  const { entries, peers, order, position } = torrent;
+  swap(torrent, position[index] as number, order.length - 1);
+  order.pop();
+  const moved = entries.pop() as Entry;
+  const peer = peers.pop() as RecordedPeer;
+  const place = position.pop() as number;
+  if (moved.index === index) return;
+  entries[index] = moved;
+  peers[index] = peer;
+  order[place] = index;
+  position[index] = place;
+  moved.index = index;
 }

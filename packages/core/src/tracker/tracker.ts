@@ -59,6 +59,7 @@ export class Tracker {
     return handOut({
       announcer,
       sample: sample ?? this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
+      isDistinct: sample === undefined,
       origins,
       order: this.#order,
       limit: this.#announceLimit,

@@ -76,6 +76,13 @@ export class AnnounceService {
     if (peerDirectory !== undefined) await this.#recordElsewhere(peerDirectory, announce);
     else tracker.record(announce, now());
     if (!wantsPeers(announce)) return undefined;
+    const known = peerDirectory === undefined ? this.#originPeers.fresh(digest) : undefined;
+    if (known !== undefined) {
+      // Nearly always: nothing to wait for.
+      const handout = tracker.answer(announce, known, now());
+      this.#reportSeeders(handout);
+      return handout;
+    }
     const [sample, origins] = await Promise.all([
       peerDirectory === undefined ? undefined : this.#sampleElsewhere(peerDirectory, announce),
       this.#findOrigins(digest, caller),

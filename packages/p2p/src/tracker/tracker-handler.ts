@@ -150,6 +150,13 @@ function createRoutes(
   };
 
   return [
+    // First: a tracker does little else.
+    {
+      method: 'POST',
+      pattern: '/announce/{infohash}',
+      endpoint: 'announce',
+      handle: (exchange) => announce(exchange, infoHashParameter(exchange.parameters)),
+    },
     {
       method: 'GET',
       pattern: '/health',
@@ -171,12 +178,6 @@ function createRoutes(
       },
     },
     { method: 'GET', pattern: '/announce', endpoint: 'announce', handle: (exchange) => announce(exchange) },
-    {
-      method: 'POST',
-      pattern: '/announce/{infohash}',
-      endpoint: 'announce',
-      handle: (exchange) => announce(exchange, infoHashParameter(exchange.parameters)),
-    },
     {
       method: 'GET',
       pattern: '/namespace/{namespace}/blobs/{digest}/metainfo',
