@@ -165,10 +165,8 @@ export class Dispatcher {
     }
     const expected = this.requests.expects(connection, piece);
     if (expected && !this.own.have.has(piece) && this.requests.writerOf(piece) === undefined) {
-      this.requests.forgetLate(connection, piece);
-      this.requests.settle(connection, piece);
       const deadlineAt = now + Math.max(PAYLOAD_MIN_MS, PAYLOAD_TIMEOUTS * this.#timeoutMs());
-      this.requests.add(connection, piece, deadlineAt);
+      this.requests.begin(connection, piece, deadlineAt);
       this.own.claim(piece);
       this.requests.startWriting(connection, piece);
       connection.pace.started(now, piece);

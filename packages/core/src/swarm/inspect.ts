@@ -126,7 +126,7 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     rarity: list(pieces, (piece) => dispatcher?.peers.count(piece) ?? 0),
     groups: list(rarity?.groups ?? 0, (g) => list(rarity?.groupSize(g) ?? 0, (i) => rarity?.pieceAt(g, i) ?? -1)),
     open: [...(dispatcher?.own.open ?? [])],
-    writers: [...(dispatcher?.requests.writersByPiece() ?? [])].map(([piece, { conn }]) => [piece, conn] as const),
+    writers: (dispatcher?.requests.writersByPiece() ?? []).map(([piece, { conn }]) => [piece, conn] as const),
     candidates: torrent.candidates.size,
     blacklisted: context.connections.blacklist.size(digest),
   };

@@ -13,12 +13,14 @@ const LATE_MAX = 64;
 export interface PieceRequest {
   readonly piece: number;
   readonly connection: Connection;
-  readonly deadlineAt: number;
+  deadlineAt: number;
 }
 
 export class PieceRequests {
   readonly #byPiece = new Map<number, PieceRequest[]>();
-  readonly #writers = new Map<number, Connection>();
+  /** Who writes what; few at a time. */
+  readonly #writers: Connection[] = [];
+  readonly #written: number[] = [];
 
   /** Pieces asked for, in the order in which they were first asked. */
   piecesInFlight(): Iterable<number> {
@@ -46,6 +48,21 @@ export class PieceRequests {
     else copies.push(request);
     connection.asked.push(request);
     connection.late?.delete(piece);
+  }
+
+  /** The payload has begun: the request of `connection`, or a late one, has a new deadline and counts as the newest. */
+  begin(connection: Connection, piece: number, deadlineAt: number): void {
+    connection.late?.delete(piece);
+    const at = place(connection.asked, piece);
+    const request = connection.asked[at];
+    const copies = this.#byPiece.get(piece);
+    if (request === undefined || copies === undefined) return this.add(connection, piece, deadlineAt);
+    request.deadlineAt = deadlineAt;
+    toEnd(connection.asked, at);
+    toEnd(copies, copies.indexOf(request));
+    if (copies.length > 1) return;
+    this.#byPiece.delete(piece);
+    this.#byPiece.set(piece, copies);
   }
 
   /** The request is over. @returns false when there was none */
@@ -98,28 +115,31 @@ export class PieceRequests {
 
   /** Who is writing `piece`. */
   writerOf(piece: number): Connection | undefined {
-    return this.#writers.get(piece);
+    return this.#written.length === 0 ? undefined : this.#writers[this.#written.indexOf(piece)];
   }
 
   get writers(): number {
-    return this.#writers.size;
+    return this.#writers.length;
   }
 
   /** Pieces being written, with their connections. */
-  writersByPiece(): ReadonlyMap<number, Connection> {
-    return this.#writers;
+  writersByPiece(): [piece: number, connection: Connection][] {
+    return this.#writers.map((connection, i) => [this.#written[i] as number, connection]);
   }
 
   /** `connection` starts to write `piece`; one writer per piece. */
   startWriting(connection: Connection, piece: number): void {
-    this.#writers.set(piece, connection);
+    this.#writers.push(connection);
+    this.#written.push(piece);
     connection.writing++;
   }
 
   stopWriting(piece: number): void {
-    const connection = this.#writers.get(piece);
+    const at = this.#written.indexOf(piece);
+    const connection = this.#writers[at];
     if (connection === undefined) return;
-    this.#writers.delete(piece);
+    remove(this.#writers, at);
+    remove(this.#written, at);
     connection.writing--;
   }
 }
@@ -132,7 +152,11 @@ function place(requests: readonly PieceRequest[], piece: number): number {
   return -1;
 }
 
-function remove(requests: PieceRequest[], at: number): void {
-  if (at === requests.length - 1) requests.pop();
-  else requests.splice(at, 1);
+function remove(items: unknown[], at: number): void {
+  if (at === items.length - 1) items.pop();
+  else items.splice(at, 1);
+}
+
+function toEnd(requests: PieceRequest[], at: number): void {
+  if (at < requests.length - 1) requests.push(...requests.splice(at, 1));
 }

@@ -3,35 +3,36 @@
  * piece whose count changes by one is swapped over the border of its group: O(1). Group 0 of the order is for pieces that we
  * have, group 1 + c for missing ones with count c. (The same structure as libtorrent's piece picker.)
  *
- * Everything is in one flat array, what belongs to one piece side by side: with thousands of torrents in memory the cost of a
- * change is the number of cache lines that it touches.
+ * Everything is in one flat array of the smallest numbers that do, what belongs to one piece side by side: with thousands of
+ * torrents in memory the cost of a change is the number of cache lines that it touches.
  */
 import type { RarityGroups } from '../policy/piece-choice/index.js';
 
-/** Cells of one piece: its count, its place in the order, and which piece is at the place of its number. */
+/** Cells of one piece: its count and its place in the order. */
 const COUNT = 0;
 const PLACE = 1;
-const ORDER = 2;
-const CELLS = 3;
+const CELLS = 2;
 /** Groups that there is room for at first; it doubles. */
 const GROUPS_AT_FIRST = 14;
 
 export class Rarity implements RarityGroups {
   readonly #pieces: number;
-  /** First where each group starts, the last entry being the end; then, from `#base` on, the pieces. */
-  #cells: Int32Array;
+  /** First where each group starts, the last entry being the end; from `#base` on the pieces, from `#order` on their order. */
+  #cells: Uint16Array | Uint32Array;
   #base: number;
+  #order: number;
   /** Entries in use of the starts. */
   #starts = 3;
 
   constructor(pieces: number) {
     this.#pieces = pieces;
     this.#base = GROUPS_AT_FIRST + 2;
-    this.#cells = new Int32Array(this.#base + pieces * CELLS);
+    this.#order = this.#base + pieces * CELLS;
+    this.#cells = emptyCells(this.#order + pieces, pieces);
     this.#cells[2] = pieces;
     for (let piece = 0; piece < pieces; piece++) {
       this.#cells[this.#base + piece * CELLS + PLACE] = piece;
-      this.#cells[this.#base + piece * CELLS + ORDER] = piece;
+      this.#cells[this.#order + piece] = piece;
     }
   }
 
@@ -44,7 +45,7 @@ export class Rarity implements RarityGroups {
   }
 
   pieceAt(g: number, i: number): number {
-    return this.#cells[this.#base + ((this.#cells[g + 1] as number) + i) * CELLS + ORDER] as number;
+    return this.#cells[this.#order + (this.#cells[g + 1] as number) + i] as number;
   }
 
   groupOf(piece: number): number {
@@ -84,7 +85,16 @@ export class Rarity implements RarityGroups {
   /** We have the piece now: out of the groups. O(count), once per piece. */
   done(piece: number): void {
     if (this.isDone(piece)) return;
-    for (let key = this.groupOf(piece) + 1; key > 0; key--) this.#lower(piece, key);
+    const cells = this.#cells;
+    let hole = cells[this.#base + piece * CELLS + PLACE] as number;
+    for (let key = this.groupOf(piece) + 1; key > 0; key--) {
+      const border = cells[key] as number;
+      // What lies at the hole itself is `piece`, or has just been moved from there.
+      if (border !== hole) this.#put(cells[this.#order + border] as number, hole);
+      hole = border;
+      cells[key] = border + 1;
+    }
+    this.#put(piece, hole);
   }
 
   #lower(piece: number, key: number): void {
@@ -94,25 +104,32 @@ export class Rarity implements RarityGroups {
   }
 
   #swap(piece: number, to: number): void {
-    const cells = this.#cells;
-    const base = this.#base;
-    const from = cells[base + piece * CELLS + PLACE] as number;
-    const other = cells[base + to * CELLS + ORDER] as number;
-    cells[base + to * CELLS + ORDER] = piece;
-    cells[base + from * CELLS + ORDER] = other;
-    cells[base + piece * CELLS + PLACE] = to;
-    cells[base + other * CELLS + PLACE] = from;
+    const from = this.#cells[this.#base + piece * CELLS + PLACE] as number;
+    this.#put(this.#cells[this.#order + to] as number, from);
+    this.#put(piece, to);
+  }
+
+  #put(piece: number, place: number): void {
+    this.#cells[this.#order + place] = piece;
+    this.#cells[this.#base + piece * CELLS + PLACE] = place;
   }
 
   /** One more group, empty, at the end. */
   #addGroup(): void {
     if (this.#starts === this.#base) {
-      const grown = new Int32Array(this.#base + this.#cells.length);
-      grown.set(this.#cells.subarray(0, this.#base));
-      grown.set(this.#cells.subarray(this.#base), this.#base * 2);
+      const base = this.#base;
+      const grown = emptyCells(base + this.#cells.length, this.#pieces);
+      grown.set(this.#cells.subarray(0, base));
+      grown.set(this.#cells.subarray(base), base * 2);
       this.#cells = grown;
-      this.#base *= 2;
+      this.#base += base;
+      this.#order += base;
     }
     this.#cells[this.#starts++] = this.#pieces;
   }
+}
+
+/** Counts are numbers of connections, of which a torrent has far fewer than 2^16. */
+function emptyCells(length: number, pieces: number): Uint16Array | Uint32Array {
+  return pieces < 2 ** 16 ? new Uint16Array(length) : new Uint32Array(length);
 }
