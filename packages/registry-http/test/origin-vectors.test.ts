@@ -34,6 +34,7 @@ test('every recorded request gets the recorded answer', async (t) => {
     // Copies are not what is compared here: every peer says yes.
     peer: () => ({
       statLocal: () => Promise.resolve({ length: 1 }),
+      prefetch: () => Promise.resolve('ready' as const),
       transfer: () => Promise.resolve(),
       duplicateUpload: () => Promise.resolve(),
     }),

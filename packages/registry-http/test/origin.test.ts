@@ -237,6 +237,28 @@ test('a blob in storage: 202 while it is fetched once, then its bytes, its metai
   t.is(second?.service.backlog.writeBack, 0, 'storage has it: nothing to write back');
 });
 
+test('peers that ask every owner for a cold blob cost one read of storage; the next owner reads when the first is gone', async (t) => {
+  const cluster = await startCluster(t);
+  const bytes = randomBytes(3000);
+  const digest = digestOf(bytes);
+  cluster.backend.objects.set(digestHex(digest), bytes);
+  const owners = cluster.owners(digest);
+  t.true(owners.length > 1);
+  await Promise.all(owners.map(({ service }) => service.fetchForPeer('lab/x', digest)));
+  await until(() => owners.every(({ store }) => store.blobs.has(digest)));
+  const reads = (): number => cluster.backend.calls.filter((call) => call.startsWith('download')).length;
+  t.is(reads(), 1);
+
+  const other = randomBytes(3000);
+  const otherDigest = digestOf(other);
+  cluster.backend.objects.set(digestHex(otherDigest), other);
+  const [first, second] = cluster.owners(otherDigest);
+  await first?.stop();
+  await second?.service.fetchForPeer('lab/x', otherDigest);
+  await until(() => second?.store.blobs.has(otherDigest) === true);
+  t.is(reads(), 2);
+});
+
 test('what storage says becomes 404, 503 with the reason, or 500; answers are remembered for a moment', async (t) => {
   const cluster = await startCluster(t, { size: 1 });
   const address = cluster.nodes[0]?.address ?? '';

@@ -126,7 +126,7 @@ export async function startOrigin(
     // A peer's question cannot wait for storage: it comes back, and finds the blob then.
     const refreshFor = async (namespace: string, digest: Digest): Promise<void> => {
       try {
-        await service.refresh(namespace, digest);
+        await service.fetchForPeer(namespace, digest);
       } catch (error) {
         logger.warn({ err: error, digest, namespace }, 'a blob that a peer asked for cannot be fetched');
       }

@@ -247,7 +247,7 @@ export class OriginService {
     return this.refresh(namespace, digest);
   }
 
-  /** Fetch from storage; what the swarm asks when a peer wants a blob that is not here. @throws KrakenError `backend-no-match`, `body-too-large` */
+  /** Fetch from storage. @throws KrakenError `backend-no-match`, `body-too-large` */
   refresh(namespace: string, digest: Digest, options: { share?: boolean } = {}): Promise<RefreshOutcome> {
     const share = options.share ?? true;
     return this.#refresher.refresh(
@@ -255,6 +255,28 @@ export class OriginService {
       digest,
       share ? { afterwards: () => this.#replicator.share(namespace, digest) } : {},
     );
+  }
+
+  /**
+   * A peer wants a blob that is not here. Storage is read once for all owners: by the first of them, which copies the blob
+   * to the others; by this one when the first cannot be asked.
+   * @throws KrakenError `backend-no-match`, `body-too-large`
+   */
+  async fetchForPeer(namespace: string, digest: Digest): Promise<void> {
+    const { ring, peer } = this.#options;
+    const [first] = ring.locations(digest);
+    if (first !== undefined && first !== ring.self && ring.owners(digest).includes(ring.self)) {
+      try {
+        await peer(first).prefetch(namespace, digest);
+        return;
+      } catch (error) {
+        this.#logger.info(
+          { err: error, digest, owner: first },
+          'the first owner cannot fetch a blob; fetching it here',
+        );
+      }
+    }
+    await this.refresh(namespace, digest);
   }
 
   /** Metainfo of a blob; of one that is here without it, it is made. @throws KrakenError `backend-no-match`, `body-too-large` */

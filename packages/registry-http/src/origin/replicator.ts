@@ -33,6 +33,8 @@ export interface OriginRing {
 export interface OriginPeer {
   /** Length when the peer itself has it. */
   statLocal(namespace: string, digest: Digest, signal?: AbortSignal): Promise<{ length: number } | undefined>;
+  /** Fetch a blob from storage and copy it to the other owners, in the background. @throws when it cannot start to */
+  prefetch(namespace: string, digest: Digest, signal?: AbortSignal): Promise<'ready' | 'pending'>;
   /** Copy without write-back. */
   transfer(digest: Digest, source: UploadSource, signal?: AbortSignal): Promise<void>;
   /** Copy with a write-back task that waits `delayMs`. */
