@@ -1,8 +1,8 @@
 /**
- * The storage behind the origins, and how a blob comes from there to those who hold it: the origin that is
- * asked reads it from the backend, then copies it to the other owners that lack it. Both pass the cards of the
+ * The storage behind the origins, and how a blob comes from there to those who hold it: whoever is asked, the first
+ * owner that runs reads it from the backend, then copies it to the other owners that lack it. Both pass the cards of the
  * origins through the link model, beside what peers get. Owns which reads and copies are under way and what
- * they came to. A copy that a crash cuts off is not repeated; the next one who asks starts another read.
+ * they came to. A copy that a crash cuts off is not repeated; the next one who is asked starts another read.
  */
 import { pieceCount, pieceLengthAt, type Digest, type MetaInfo } from '../content/index.js';
 import { Transfer, type Flow, type LinkModel, type Nic } from './links/index.js';
@@ -44,9 +44,12 @@ export class SimBackend {
   }
 
   /** An origin is asked for a blob that it lacks. @returns false when the backend does not have it either */
-  fetch(digest: Digest, origin: SimNode): boolean {
+  fetch(digest: Digest, asked: SimNode): boolean {
     const metainfo = this.#stored.get(digest);
     if (metainfo === undefined) return false;
+    const [first] = this.#options.ownersOf(digest);
+    // When the first owner has it already, a copy was cut off: who was asked reads it anew.
+    const origin = first === undefined || first.disk.file(digest) !== undefined ? asked : first;
     const begun = this.#copy(metainfo, this.#options.nic, origin, () => {
       this.bytesRead += metainfo.length;
       for (const owner of this.#options.ownersOf(digest)) this.#share(metainfo, origin, owner);

@@ -19,6 +19,7 @@ import {
   type OriginCluster,
 } from '@kraken/core/ports';
 import type { RetrySchedule } from '@kraken/core/retry';
+import { LRUCache } from 'lru-cache';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
@@ -64,6 +65,9 @@ export interface CleanupReport {
   readonly errors: readonly string[];
 }
 
+/** An owner fetches a blob itself when the first owner's copy has not come after so long. Guess: 10 GB at 1 Gbit/s. */
+const COPY_WAIT_MS = 80_000;
+
 /** What an origin does, without HTTP. */
 export class OriginService {
   readonly #options: OriginServiceOptions;
@@ -75,6 +79,8 @@ export class OriginService {
   readonly #replicator: Replicator;
   readonly #refresher: Refresher;
   readonly #sessions = new UploadSessions();
+  /** Blobs that the first owner was asked to fetch, and since when. */
+  readonly #askedFirst = new LRUCache<Digest, number>({ max: 10_000, ttl: 2 * COPY_WAIT_MS });
   readonly #making = new Map<Digest, Promise<MetaInfo>>();
   /** Metainfo of an earlier origin gets its root; one at a time. */
   #addingRoot: Promise<void> | undefined;
@@ -259,13 +265,17 @@ export class OriginService {
 
   /**
    * A peer wants a blob that is not here. Storage is read once for all owners: by the first of them, which copies the blob
-   * to the others; by this one when the first cannot be asked.
+   * to the others; by this one when the first cannot be asked, or when its copy does not come.
    * @throws KrakenError `backend-no-match`, `body-too-large`
    */
   async fetchForPeer(namespace: string, digest: Digest): Promise<void> {
     const { ring, peer } = this.#options;
     const [first] = ring.locations(digest);
-    if (first !== undefined && first !== ring.self && ring.owners(digest).includes(ring.self)) {
+    const now = this.#clock.nowMs();
+    const askedAt = this.#askedFirst.get(digest) ?? now;
+    this.#askedFirst.set(digest, askedAt);
+    const waits = now - askedAt < COPY_WAIT_MS;
+    if (waits && first !== undefined && first !== ring.self && ring.owners(digest).includes(ring.self)) {
       try {
         await peer(first).prefetch(namespace, digest);
         return;

@@ -15,4 +15,5 @@ export const cold: Scenario = {
       streaming: true,
     },
   ],
+  bounds: { 'token-bucket': { backendReads: 1 } },
 };
