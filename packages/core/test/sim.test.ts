@@ -90,14 +90,16 @@ function transferTimes(
   transfers: readonly Sent[],
   {
     burstMs = 0,
+    wireRate = Infinity,
     meanwhile = () => undefined,
   }: {
     burstMs?: number;
+    wireRate?: number;
     meanwhile?: (clock: VirtualClock, model: LinkModel, nics: Nic[], flows: (Flow & { closed: boolean })[]) => void;
   } = {},
 ): number[] {
   const clock = new VirtualClock();
-  const model = LINK_MODELS[link]!({ clock, random: new Random(1), burstMs, rateIntervalMs: 1 });
+  const model = LINK_MODELS[link]!({ clock, random: new Random(1), burstMs, wireRate, rateIntervalMs: 1 });
   const nics: Nic[] = cards.map(({ up, down }, host) => ({ host, upRate: up, downRate: down }));
   const arrived: number[] = transfers.map(() => NaN);
   const flows = transfers.map(({ from, to, bytes, atMs = 0 }, index) => {
@@ -286,6 +288,19 @@ test('token-bucket: a card that was idle is ahead of its rate by the burst', (t)
     { burstMs: 50 },
   );
   [1, 31, 1001].forEach((expected, i) => near(t, times[i], expected));
+});
+
+test('token-bucket: savings are spent at the rate of the wire', (t) => {
+  const card = { up: 100, down: 100 };
+  const transfers = [4000, 4000, 4000].map((bytes) => ({ from: 0, to: 1, bytes }));
+  const times = transferTimes('token-bucket', [card, card], transfers, { burstMs: 100, wireRate: 400 });
+  // 10 ms each on the wire; the third has only 20 ms of savings left.
+  [11, 21, 31].forEach((expected, i) => near(t, times[i], expected));
+  const more = transferTimes('token-bucket', [card, card], [...transfers, { from: 0, to: 1, bytes: 4000 }], {
+    burstMs: 100,
+    wireRate: 400,
+  });
+  near(t, more[3], 61);
 });
 
 for (const link of Object.keys(LINK_MODELS)) {

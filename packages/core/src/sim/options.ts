@@ -49,6 +49,8 @@ export interface SimOptions {
   readonly latencyMs: number;
   /** What a card that was idle may be ahead of its rate, in time at full rate (token-bucket). 0: hosts that are busy anyway. */
   readonly burstMs: number;
+  /** What the wire carries while a card spends its savings (token-bucket); 0: no bound. */
+  readonly wireBytesPerSecond: number;
   /** Computation of fair rates (max-min); at most 5. */
   readonly rateIntervalMs: number;
   /** What a tracker takes to answer, without the wire. */
@@ -119,6 +121,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   originDownBytesPerSecond: 300e6,
   latencyMs: 0.5,
   burstMs: 0,
+  wireBytesPerSecond: 0,
   rateIntervalMs: 5,
   trackerDelayMs: 1,
   announceIntervalMs: 3000,
@@ -173,7 +176,8 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     const value = options[key];
     if (!(value > 0 && value < Infinity)) problems.push(`${key} expected a finite number > 0, got ${value}`);
   }
-  if (!(options.burstMs >= 0)) problems.push(`burstMs expected ≥ 0, got ${options.burstMs}`);
+  for (const key of ['burstMs', 'wireBytesPerSecond'] as const)
+    if (!(options[key] >= 0)) problems.push(`${key} expected ≥ 0, got ${options[key]}`);
   if (!(options.rateIntervalMs > 0 && options.rateIntervalMs <= 5))
     problems.push(`rateIntervalMs expected in (0, 5], got ${options.rateIntervalMs}`);
   if (!(options.lateShare >= 0 && options.lateShare < 1))

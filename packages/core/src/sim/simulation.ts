@@ -11,7 +11,7 @@ import { SimBackend } from './backend.js';
 import { SimClient, type Want } from './client.js';
 import { VirtualClock } from './clock.js';
 import { SimDisk } from './disk.js';
-import { drawFaults, type FaultTarget, type Injection } from './faults/index.js';
+import { drawFaults, type FaultTarget, type PlannedFault } from './faults/index.js';
 import { SimHost, type SimHostContext, type SimMachine } from './host.js';
 import { LINK_MODELS } from './links/index.js';
 import { Network } from './network.js';
@@ -52,7 +52,7 @@ export class Simulation implements SimView, FaultTarget {
   readonly blobs: readonly MetaInfo[];
   readonly wants: readonly Want[];
   /** What will go wrong, in the order of its beginning. */
-  readonly faults: readonly Injection[];
+  readonly faults: readonly PlannedFault[];
   readonly network: Network;
   readonly trackers: readonly SimTracker[];
   readonly #backend: SimBackend;
@@ -97,6 +97,7 @@ export class Simulation implements SimView, FaultTarget {
         clock: this.clock,
         random: draw.links,
         burstMs: options.burstMs,
+        ...(options.wireBytesPerSecond > 0 ? { wireRate: options.wireBytesPerSecond / 1000 } : {}),
         rateIntervalMs: options.rateIntervalMs,
       }),
       latencyMs: options.latencyMs,

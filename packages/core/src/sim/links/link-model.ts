@@ -73,6 +73,8 @@ export interface LinkModelContext {
   readonly random: Random;
   /** Milliseconds of full rate that a card which was idle for so long may exceed its rate by (token-bucket). */
   readonly burstMs: number;
+  /** Bytes per millisecond of the wire under a card with savings; absent: no bound. */
+  readonly wireRate?: number;
   /** Virtual milliseconds between two computations of fair rates; at most 5 (max-min). */
   readonly rateIntervalMs: number;
 }

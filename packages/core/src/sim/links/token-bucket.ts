@@ -24,6 +24,8 @@ class Card {
   sending: Transfer | undefined;
   /** When it will have left; the bucket's debt and savings are the distance from now. */
   sentUntil: Millis;
+  /** When the wire will have carried it: savings do not make a wire faster. */
+  wireUntil: Millis = 0;
   /** Distinguishes a timed end from one that was overtaken. */
   version = 0;
   /** Connections of the payloads that wait to leave, in order; a ring. */
@@ -130,7 +132,7 @@ export class TokenBucketLinks implements LinkModel {
       until > clock.now ? clock.now + (until - clock.now) * factor : until;
     card.sentUntil = later(card.sentUntil, card.upRate / nic.upRate);
     card.upRate = nic.upRate;
-    if (card.flow !== undefined) clock.at(card.sentUntil, this.#sent, card, ++card.version);
+    if (card.flow !== undefined) clock.at(Math.max(card.sentUntil, card.wireUntil), this.#sent, card, ++card.version);
     const slower = card.downRate / nic.downRate;
     card.readUntil = later(card.readUntil, slower);
     card.downRate = nic.downRate;
@@ -145,7 +147,7 @@ export class TokenBucketLinks implements LinkModel {
 
   /** The card is free: begin with the payload that has waited longest. */
   #next(card: Card): void {
-    const { clock, burstMs } = this.#context;
+    const { clock, burstMs, wireRate = Infinity } = this.#context;
     while (card.size > 0) {
       const flow = card.shift();
       if (flow === undefined || flow.modelSlot < 0) continue;
@@ -157,8 +159,9 @@ export class TokenBucketLinks implements LinkModel {
       card.flow = flow;
       card.sending = transfer;
       card.sentUntil = Math.max(card.sentUntil, clock.now - burstMs) + transfer.length / card.upRate;
+      card.wireUntil = clock.now + transfer.length / wireRate;
       clock.afterConstant(flow.latencyMs, this.#headArrived, flow, transfer);
-      clock.at(card.sentUntil, this.#sent, card, ++card.version);
+      clock.at(Math.max(card.sentUntil, card.wireUntil), this.#sent, card, ++card.version);
       return;
     }
   }
