@@ -7,6 +7,9 @@ import { startServer, stopProcess, untilHealthy, type StartedProcess } from './p
 
 const HOST = '127.0.0.1';
 
+/** The roles besides origins and agents, in the order of their start. */
+const SHARED_ROLES = ['tracker', 'build-index', 'proxy'] as const;
+
 export interface ProcessClusterOptions {
   readonly origins: number;
   readonly agents: number;
@@ -15,8 +18,12 @@ export interface ProcessClusterOptions {
   readonly extra?: Partial<Record<'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index', string>>;
   /** Added to what one process is given, by its name: YAML (a key that is there already is replaced) and flags. */
   readonly own?: Readonly<Record<string, { readonly yaml?: string; readonly flags?: readonly string[] }>>;
+  /** Roles that run once; default: all, or none with `elsewhere`. */
+  readonly shared?: readonly (typeof SHARED_ROLES)[number][];
   /** `host:port` of what is not started here, by name: tracker and build-index. */
   readonly elsewhere?: Readonly<Record<string, string>>;
+  /** Added to the stores of origins and agents, as YAML in one line: `cache_cleanup: {…}`. */
+  readonly stores?: string;
   /** YAML of `backends:` for origins; default the file backend. */
   readonly originBackends?: string;
 }
@@ -62,8 +69,8 @@ export class ProcessCluster {
   /** Start everything. */
   async start(): Promise<this> {
     const { origins, agents, elsewhere } = this.#options;
-    const shared = elsewhere === undefined ? ['tracker', 'build-index', 'proxy'] : [];
-    const names = [...shared];
+    const shared = this.#options.shared ?? (elsewhere === undefined ? SHARED_ROLES : []);
+    const names: string[] = [...shared];
     for (let i = 1; i <= origins; i++) names.push(`origin-${i}`, `origin-${i} peer`);
     for (let i = 1; i <= agents; i++) names.push(`agent-${i}`, `agent-${i} peer`, `agent-${i} api`);
     this.#ports = await choosePorts(Object.fromEntries(names.map((name) => [name, 0])), HOST);
@@ -87,6 +94,12 @@ export class ProcessCluster {
   /** Stop one process in order. */
   async halt(name: string): Promise<void> {
     await stopProcess(this.process(name));
+  }
+
+  /** End one process without a warning. */
+  async kill(name: string): Promise<void> {
+    this.process(name).child.kill('SIGKILL');
+    await this.process(name).exited;
   }
 
   async stop(): Promise<void> {
@@ -143,11 +156,12 @@ export class ProcessCluster {
       'tls: {server: {disabled: true}, client: {disabled: true}}',
       'access: {listen: 127.0.0.1, allowed_cidrs: [127.0.0.0/8]}',
     ];
+    const store = this.#options.stores === undefined ? '' : `, ${this.#options.stores}`;
     const roleLines: Record<string, string[]> = {
       origin: [
         `cluster: {static: ${JSON.stringify(originHosts)}}`,
         `hashring: {max_replica: ${Math.min(2, originHosts.length)}}`,
-        `castore: {upload_dir: ${this.path(name, 'upload')}, cache_dir: ${this.path(name, 'cache')}}`,
+        `castore: {upload_dir: ${this.path(name, 'upload')}, cache_dir: ${this.path(name, 'cache')}${store}}`,
         `localdb: {source: ${this.path(name, 'origin.db')}}`,
         `metainfogen: {piece_lengths: {0: ${this.#options.pieceLength ?? '1MB'}}}`,
         'writeback: {retry_interval: 500ms}',
@@ -172,7 +186,7 @@ export class ProcessCluster {
       agent: [
         `tracker: ${hosts([this.at('tracker')])}`,
         `build_index: ${hosts([this.at('build-index')])}`,
-        `store: {download_dir: ${this.path(name, 'download')}, cache_dir: ${this.path(name, 'cache')}}`,
+        `store: {download_dir: ${this.path(name, 'download')}, cache_dir: ${this.path(name, 'cache')}${store}}`,
       ],
     };
     return [...common, ...(roleLines[role] ?? [])].join('\n');

@@ -1,0 +1,69 @@
+// What a soak says in the end. Owns the bounds.
+import { slopeOf } from './slope.mjs';
+
+/** Bounds. Growth counts as growth when it is more than twice its standard error. */
+export const BOUNDS = { rssMiBPerHour: 30, descriptorsPerHour: 30, rssMiB: 300, descriptors: 1000 };
+/** A process grows to its working size after a start; its first minute is not judged. */
+const WARM_UP_MS = 60_000;
+/** Fewer readings make no line. */
+const SAMPLES_MIN = 24;
+
+/**
+ * One row a process, over the second half of the run.
+ * @param {Map<string, import('./samples.mjs').Sample[]>} samples
+ * @returns {{ text: string, failed: boolean }[]}
+ */
+export function judge(samples, { durationMs, restarts }) {
+  return [...samples].map(([name, all]) => {
+    const late = all.filter(({ atMs }) => atMs >= durationMs / 2 && atMs <= durationMs);
+    const rss = all.map(({ rssMiB }) => rssMiB);
+    const open = all.map(({ descriptors }) => descriptors);
+    const peaks = { rss: Math.max(...rss), open: Math.max(...open) };
+    const lines = lineOf(late, longestLife(all, late));
+    const tooMuch = [
+      peaks.rss > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
+      peaks.open > BOUNDS.descriptors && `more than ${BOUNDS.descriptors} descriptors`,
+      lines !== undefined && grows(lines.rss, BOUNDS.rssMiBPerHour) && 'RSS grows',
+      lines !== undefined && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
+    ].filter(Boolean);
+    const slopes =
+      lines === undefined
+        ? 'slope: restarted too often or run too short'
+        : `RSS ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)`;
+    return {
+      text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rss.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
+      failed: tooMuch.length > 0,
+    };
+  });
+}
+
+/** Readings of the life that fills most of the second half, without its warm-up. */
+function longestLife(all, late) {
+  const [longest = []] = [...lives(late).values()].sort((a, b) => b.length - a.length);
+  const bornAtMs = all.find(({ life }) => life === longest[0]?.life)?.atMs ?? 0;
+  return longest.filter(({ atMs }) => atMs >= bornAtMs + WARM_UP_MS);
+}
+
+function lives(samples) {
+  const found = new Map();
+  for (const sample of samples) found.set(sample.life, [...(found.get(sample.life) ?? []), sample]);
+  return found;
+}
+
+function lineOf(late, life) {
+  // Half of the window at least, so that a line is not drawn through one burst of work.
+  if (life.length < SAMPLES_MIN || life.length < late.length / 2) return undefined;
+  return {
+    count: life.length,
+    rss: slopeOf(life.map(({ atMs, rssMiB }) => ({ atMs, value: rssMiB }))),
+    open: slopeOf(life.map(({ atMs, descriptors }) => ({ atMs, value: descriptors }))),
+  };
+}
+
+function grows({ perHour, errorPerHour }, bound) {
+  return perHour > bound && perHour > 2 * errorPerHour;
+}
+
+function signed({ perHour, errorPerHour }) {
+  return `${perHour >= 0 ? '+' : '−'}${Math.abs(perHour).toFixed(1)} ± ${errorPerHour.toFixed(1)}`;
+}
