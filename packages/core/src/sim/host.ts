@@ -260,7 +260,9 @@ export class SimHost implements MachineHost<SwarmEffect> {
       }
     };
     if (conn === undefined) {
-      this.#context.trackerOf(digest).metaInfo(digest, (_metainfo, failure) => settle(failure));
+      this.#context
+        .trackerOf(digest)
+        .metaInfo(digest, (metainfo, failure) => settle(metainfo === undefined ? failure : undefined));
       return;
     }
     this.#later(2 * this.#context.options.latencyMs, () => {

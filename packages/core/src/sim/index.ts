@@ -3,7 +3,7 @@ export { CHECKERS, CheckFailed, type Checker, type CheckerFactory, type SimView 
 export type { Want } from './client.js';
 export { VirtualClock, type Task } from './clock.js';
 export { SimDisk, type PieceContent, type SimDiskOptions, type SimFile } from './disk.js';
-export { FAULTS, type Fault, type FaultTarget, type Injection } from './faults/index.js';
+export { FAULTS, type Fault, type FaultTarget, type Injection, type PlannedFault } from './faults/index.js';
 export { LINK_MODELS, type Flow, type LinkModel, type LinkModelContext, type Nic, Transfer } from './links/index.js';
 export { Random } from '../random/index.js';
 export { DEFAULT_SIM_OPTIONS, simOptions, type SimOptions } from './options.js';

@@ -70,12 +70,12 @@ export const noIdling: CheckerFactory = (violated, options) => {
       violated(`origin ${conn} idles for ${now - idle.anySince} ms, it has piece ${pieces[0]}`, host);
   };
 
-  /** One that is being swapped runs dry on purpose, but not for ever. */
-  const retires = (host: SimHost, { conn, retiring }: ConnectionView, now: Millis): boolean => {
+  /** One that is being swapped runs dry on purpose, but not for ever while something is wanted. */
+  const retires = (host: SimHost, { conn, retiring }: ConnectionView, busy: boolean, now: Millis): boolean => {
     const times = retirement.get(host) ?? new Map<number, Millis>();
-    if (!retiring) {
+    if (!retiring || busy) {
       times.delete(conn);
-      return false;
+      return retiring;
     }
     retirement.set(host, times);
     const since = times.get(conn) ?? now;
@@ -92,7 +92,7 @@ export const noIdling: CheckerFactory = (violated, options) => {
     let held: Bitfield | undefined;
     let timeMatters = false;
     for (const connection of torrent.connections) {
-      if (connection.phase !== 'active' || retires(host, connection, now)) continue;
+      if (connection.phase !== 'active' || retires(host, connection, busy, now)) continue;
       if (torrent.asks === 'origins' && !connection.origin) continue;
       const { conn, bits } = connection;
       const offered = busy || !hasQuota(connection) ? [] : torrent.open.filter((piece) => bits?.has(piece) === true);

@@ -31,6 +31,12 @@ export interface Injection {
   end(target: FaultTarget): void;
 }
 
+/** A drawn fault of a run. */
+export interface PlannedFault extends Injection {
+  /** Its name in the table. */
+  readonly kind: string;
+}
+
 /** A stretch of the safety phase, drawn by the plan. */
 export interface Window {
   readonly atMs: number;
