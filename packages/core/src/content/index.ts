@@ -42,7 +42,7 @@ export {
   pieceHash,
   rootOfLayer,
   type PiecesRoot,
-  type Sha256,
+  type Sha256Into,
 } from './piece-layer.js';
 export { createPather, type Pather } from './pather.js';
 export {

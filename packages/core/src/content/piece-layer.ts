@@ -18,8 +18,8 @@ declare const rootBrand: unique symbol;
 /** Root of the tree over a blob, 64 lower-case hex characters. */
 export type PiecesRoot = string & { readonly [rootBrand]: true };
 
-/** SHA-256 of one message. */
-export type Sha256 = (message: Uint8Array) => Uint8Array;
+/** Writes the SHA-256 of `message` into `target` at `at`. `target` may overlap `message`. */
+export type Sha256Into = (message: Uint8Array, target: Uint8Array, at: number) => void;
 
 /** Bytes under one leaf. */
 export const LEAF_BYTES = 16 * 1024;
@@ -27,6 +27,8 @@ export const LEAF_BYTES = 16 * 1024;
 export const HASH_BYTES = 32;
 /** Most pieces of a blob with a layer: more do not fit a handshake either (spec p2p.md §2.6). 8 MiB of hashes. */
 export const LAYER_PIECES_MAX = 2 ** 18;
+
+const portable: Sha256Into = (message, target, at) => target.set(sha256(message), at);
 
 const HEX64 = /^[0-9a-f]{64}$/i;
 
@@ -63,7 +65,7 @@ export function leavesPerPiece(length: number, pieceLength: number): number {
  * @param leaves hashes of its leaves that exist, one after the other; overwritten
  * @param width {@link leavesPerPiece} of the blob
  */
-export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256 = sha256): Uint8Array {
+export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256Into = portable): Uint8Array {
   return merkleRoot(leaves, width, new Uint8Array(HASH_BYTES), hash);
 }
 
@@ -72,42 +74,48 @@ export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256 = sha2
  * @param layer hashes of all pieces, one after the other
  * @throws KrakenError `layer-invalid` when it has not one hash per piece
  */
-export function rootOfLayer(layer: Uint8Array, length: number, pieceLength: number, hash: Sha256 = sha256): PiecesRoot {
+export function rootOfLayer(
+  layer: Uint8Array,
+  length: number,
+  pieceLength: number,
+  hash: Sha256Into = portable,
+): PiecesRoot {
   const expected = layerBytes(length, pieceLength);
   if (layer.length !== expected || !canHaveRoot(length, pieceLength)) {
     throw new KrakenError('layer-invalid', `piece layer expected ${expected} bytes, got ${layer.length}`);
   }
   // A piece beyond the end of the blob: a tree of missing leaves.
-  let missing: Uint8Array = new Uint8Array(HASH_BYTES);
-  for (let width = leavesPerPiece(length, pieceLength); width > 1; width /= 2) missing = hash(concat(missing, missing));
+  const missing = new Uint8Array(HASH_BYTES);
+  for (let width = leavesPerPiece(length, pieceLength); width > 1; width /= 2) hash(twice(missing), missing, 0);
   const width = nextPowerOfTwo(layer.length / HASH_BYTES);
   // A copy made by hand: `slice` of a Buffer would be a view.
   return bytesToHex(merkleRoot(new Uint8Array(layer), width, missing, hash)) as PiecesRoot;
 }
 
-/** Folds `nodes` (overwritten), padded with `missing` to `width` nodes, up to one node. */
-function merkleRoot(nodes: Uint8Array, width: number, missing: Uint8Array, hash: Sha256): Uint8Array {
+/** Folds `nodes` (overwritten), padded with `missing` (overwritten) to `width` nodes, up to one node. */
+function merkleRoot(nodes: Uint8Array, width: number, missing: Uint8Array, hash: Sha256Into): Uint8Array {
   let count = nodes.length / HASH_BYTES;
-  let pad = missing;
-  const pair = new Uint8Array(2 * HASH_BYTES);
   for (let left = width; left > 1; left /= 2) {
-    const parents = Math.ceil(count / 2);
-    for (let parent = 0; parent < parents; parent++) {
+    const pairs = count >>> 1;
+    for (let parent = 0; parent < pairs; parent++) {
       const at = 2 * HASH_BYTES * parent;
-      pair.set(nodes.subarray(at, at + 2 * HASH_BYTES));
-      if (2 * parent + 1 === count) pair.set(pad, HASH_BYTES);
-      nodes.set(hash(pair), HASH_BYTES * parent);
+      hash(nodes.subarray(at, at + 2 * HASH_BYTES), nodes, HASH_BYTES * parent);
     }
-    count = parents;
-    if (left > 2) pad = hash(concat(pad, pad));
+    if (2 * pairs < count) {
+      const lone = twice(missing);
+      lone.set(nodes.subarray(2 * HASH_BYTES * pairs, 2 * HASH_BYTES * pairs + HASH_BYTES));
+      hash(lone, nodes, HASH_BYTES * pairs);
+    }
+    count -= pairs;
+    if (left > 2) hash(twice(missing), missing, 0);
   }
   return new Uint8Array(nodes.subarray(0, HASH_BYTES));
 }
 
-function concat(left: Uint8Array, right: Uint8Array): Uint8Array {
-  const both = new Uint8Array(left.length + right.length);
-  both.set(left);
-  both.set(right, left.length);
+function twice(node: Uint8Array): Uint8Array {
+  const both = new Uint8Array(2 * HASH_BYTES);
+  both.set(node);
+  both.set(node, HASH_BYTES);
   return both;
 }
 

@@ -2,42 +2,72 @@
  * The work of the piece-hash worker: SHA-256 over 16 KiB leaves, folded up to one hash per piece (BEP 52). Owns nothing but
  * positions. Synchronous on purpose: it runs on a thread of its own.
  */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { HASH_BYTES, LEAF_BYTES, leavesPerPiece, pieceCountOf, pieceHash } from '@kraken/core/content';
+import { HASH_BYTES, LEAF_BYTES, leavesPerPiece, pieceCountOf, pieceHash, type Sha256Into } from '@kraken/core/content';
 import { TruncatedError } from './hash-jobs.js';
 
 /** Bytes of one turn of a long job: some 8 ms. */
 const TURN_BYTES = 8 * 1024 * 1024;
 
-/** One-shot SHA-256. `crypto.hash` spares an object per leaf; it came with Node 20.12 and is called experimental in 20. */
-export const sha256: (message: Uint8Array) => Uint8Array =
+/**
+ * SHA-256 in one call, by way of a string of bytes. Measured: `crypto.hash` with a buffer as its result costs an eighth more
+ * for a leaf and twice as much for a pair of hashes; an object of `createHash` more than that.
+ */
+export const sha256: Sha256Into = (message, target, at) => {
+  const bytes = hash('sha256', message, 'binary');
+  for (let i = 0; i < HASH_BYTES; i++) target[at + i] = bytes.charCodeAt(i);
+};
+
+/** As a string of bytes a hash costs a tenth less than as a buffer of its own. */
+const writeSha256: (message: Uint8Array, target: Buffer, at: number) => void =
   typeof hash === 'function'
-    ? (message) => hash('sha256', message, 'buffer')
-    : (message) => createHash('sha256').update(message).digest();
+    ? (message, target, at) => void target.write(hash('sha256', message, 'binary'), at, 'latin1')
+    : (message, target, at) => target.set(sha256(message), at);
 
 /** Hashes of the leaves of one piece, collected while its bytes pass. */
-class LeafHashes {
-  readonly #leaves: Uint8Array;
+export class LeafHashes {
+  readonly #leaves: Buffer;
   #count = 0;
+  /** The beginning of a leaf whose end has not come. */
+  #begun: Uint8Array | undefined;
+  #begunBytes = 0;
 
   constructor(pieceLength: number) {
-    this.#leaves = new Uint8Array(HASH_BYTES * Math.ceil(pieceLength / LEAF_BYTES));
+    this.#leaves = Buffer.allocUnsafeSlow(HASH_BYTES * Math.ceil(pieceLength / LEAF_BYTES));
   }
 
-  /** `bytes` start at a leaf; only the last call of a piece may end inside one. */
   add(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += LEAF_BYTES) {
-      this.#leaves.set(sha256(bytes.subarray(at, at + LEAF_BYTES)), HASH_BYTES * this.#count++);
-    }
+    let at = this.#begunBytes === 0 ? 0 : this.#goOn(bytes);
+    for (; at + LEAF_BYTES <= bytes.length; at += LEAF_BYTES) this.#leaf(bytes.subarray(at, at + LEAF_BYTES));
+    if (at < bytes.length) this.#goOn(bytes.subarray(at));
   }
 
   /** The hash of the piece; ready for the next one afterwards. */
   finish(width: number): Uint8Array {
+    if (this.#begun !== undefined && this.#begunBytes > 0) this.#leaf(this.#begun.subarray(0, this.#begunBytes));
     const leaves = this.#leaves.subarray(0, HASH_BYTES * this.#count);
     this.#count = 0;
+    this.#begunBytes = 0;
     return pieceHash(leaves, width, sha256);
+  }
+
+  /** Add to the leaf that has begun. @returns how many bytes were taken */
+  #goOn(bytes: Uint8Array): number {
+    const leaf = (this.#begun ??= new Uint8Array(LEAF_BYTES));
+    const taken = Math.min(bytes.length, LEAF_BYTES - this.#begunBytes);
+    leaf.set(bytes.subarray(0, taken), this.#begunBytes);
+    this.#begunBytes += taken;
+    if (this.#begunBytes === LEAF_BYTES) {
+      this.#begunBytes = 0;
+      this.#leaf(leaf);
+    }
+    return taken;
+  }
+
+  #leaf(bytes: Uint8Array): void {
+    writeSha256(bytes, this.#leaves, HASH_BYTES * this.#count++);
   }
 }
 
