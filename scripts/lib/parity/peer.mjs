@@ -16,18 +16,20 @@ let store;
 let tracker;
 let node;
 let cpuAtStart;
+/** Counters when the measurement began. */
+let before;
 
 const commands = {
-  /** Start the node; an origin makes the blob first. */
-  async start({ role, directory, limitBytesPerSec, swarm, seed, trackerPort, blob, pieceBytes }) {
+  /** Start the node; an origin makes the blobs first. */
+  async start({ role, directory, limitBytesPerSec, swarm, seed, trackerPort, blobs, pieceBytes }) {
     mkdirSync(directory, { recursive: true });
     store = await DiskStore.open({
       cacheDir: join(directory, 'cache'),
       downloadDir: join(directory, 'download'),
       uploadDir: join(directory, 'upload'),
     });
-    let made = {};
-    if (role === 'origin') made = await makeBlob(blob, pieceBytes);
+    const made = [];
+    if (role === 'origin') for (const blob of blobs) made.push(await makeBlob(blob, pieceBytes));
     else tracker = createTrackerClient({ ring: createPassiveRing({ hosts: () => [`127.0.0.1:${trackerPort}`] }) });
     node = await createPeerNode({
       store,
@@ -46,11 +48,12 @@ const commands = {
       },
     });
     const { peerId, ip, port } = node.context;
-    return { peer: { peerId, ip, port, origin: role === 'origin', complete: role === 'origin' }, ...made };
+    return { peer: { peerId, ip, port, origin: role === 'origin', complete: role === 'origin' }, made };
   },
 
-  /** From now on the use of the processor counts. */
+  /** From now on things count. */
   async measure() {
+    before = counters();
     cpuAtStart = process.cpuUsage();
     delay.reset();
     delay.enable();
@@ -84,22 +87,9 @@ const commands = {
   async stats() {
     const cpu = process.cpuUsage(cpuAtStart);
     delay.disable();
-    const stats = node.stats();
-    return {
-      cpuSeconds: (cpu.user + cpu.system) / 1e6,
-      loopDelayP99Ms: delay.percentile(99) / 1e6,
-      messages: stats.host.framesOut,
-      dials: stats.host.dialled,
-      refusals: refusals.count,
-      pieces: stats.piecesReceived,
-      requests: stats.piecesRequested,
-      duplicates: stats.piecesDuplicate,
-      rejected: stats.piecesRejected,
-      expired: stats.requestsExpired,
-      bytesSent: stats.bytesSent,
-      payloadBytesOut: stats.host.payloadBytesOut,
-      payloadBytesIn: stats.host.payloadBytesIn,
-    };
+    const now = counters();
+    const since = Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]]));
+    return { cpuSeconds: (cpu.user + cpu.system) / 1e6, loopDelayP99Ms: delay.percentile(99) / 1e6, ...since };
   },
 
   /** Digest of the blob as it lies on this disk. */
@@ -117,6 +107,21 @@ const commands = {
     return {};
   },
 };
+
+function counters() {
+  const stats = node.stats();
+  return {
+    messages: stats.host.framesOut,
+    dials: stats.host.dialled,
+    refusals: refusals.count,
+    pieces: stats.piecesReceived,
+    requests: stats.piecesRequested,
+    duplicates: stats.piecesDuplicate,
+    rejected: stats.piecesRejected,
+    expired: stats.requestsExpired,
+    bytesSent: stats.bytesSent,
+  };
+}
 
 /** AES-CTR over zeros: as random as it need be, and fast. */
 function* content({ seed, bytes }) {

@@ -10,8 +10,10 @@ import { PAYLOAD_PART } from './payload-part.mjs';
 
 /** After the last agent is done: what is on the wire arrives. */
 const QUIET_MS = 1000;
-/** Limiters fill up before the start. */
-const SETTLE_MS = 1500;
+/** Limiters fill up again before the start. */
+const SETTLE_MS = 2000;
+/** A small blob is pulled before: agents that serve have compiled code and running hash workers. */
+const WARM_UP_PIECES = 4;
 
 /** @param {import('../../../packages/core/dist/sim/index.js').SimOptions} options all filled in @param {number} seed */
 export async function runReal(options, seed) {
@@ -39,16 +41,17 @@ export async function runReal(options, seed) {
       return { made, answer };
     };
     const origin = start('origin', 'origin', {
-      blob: { seed: `parity ${seed}`, bytes: options.blobBytes },
+      blobs: [
+        { seed: `warm up ${seed}`, bytes: WARM_UP_PIECES * options.pieceBytes },
+        { seed: `parity ${seed}`, bytes: options.blobBytes },
+      ],
       pieceBytes: options.pieceBytes,
     });
-    const { peer, digest, metainfo, layer } = await origin.answer;
+    const { peer, made } = await origin.answer;
     const tracker = child('tracker', './tracker.mjs');
     const { port } = await tracker.ask('start', {
       origin: peer,
-      digest,
-      metainfo,
-      layer,
+      blobs: made,
       announceIntervalMs: options.announceIntervalMs,
       announceLimit: options.handoutMax,
       peerOrder: options.peerOrder,
@@ -65,17 +68,19 @@ export async function runReal(options, seed) {
       }
     }
     const peers = [origin.made, ...agents];
+    const [warmUp, { digest }] = made;
+    const pull = { streaming: options.streaming, limitMs: options.horizonMs };
+    await Promise.all(agents.map((agent) => agent.ask('pull', { ...pull, digest: warmUp.digest, afterMs: 0 })));
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
 
     await Promise.all(peers.map((made) => made.ask('measure')));
     const load = new MachineLoad();
-    const limitMs = options.horizonMs;
     const pulls = await Promise.all(
-      agents.map((made) =>
-        made.ask(
+      agents.map((agent) =>
+        agent.ask(
           'pull',
-          { digest, afterMs: random.unit() * options.startWithinMs, streaming: options.streaming, limitMs },
-          limitMs + 1000,
+          { ...pull, digest, afterMs: random.unit() * options.startWithinMs },
+          options.horizonMs + 1000,
         ),
       ),
     );

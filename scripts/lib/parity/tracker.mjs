@@ -5,13 +5,19 @@ import { createTrackerHandler } from '../../../packages/p2p/dist/index.js';
 let server;
 
 const commands = {
-  async start({ origin, digest, metainfo, layer, announceIntervalMs, announceLimit, peerOrder }) {
+  /** `blobs`: digest, metainfo as text, piece layer in base64 (empty: none). */
+  async start({ origin, blobs, announceIntervalMs, announceLimit, peerOrder }) {
+    const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
     const origins = {
       originPeers: async () => [origin],
-      metaInfoResponse: async (_namespace, asked) =>
-        asked === digest ? { status: 200, body: metainfo } : { status: 404, body: 'not found' },
-      pieceLayer: async (_namespace, asked) =>
-        asked === digest && layer !== '' ? Buffer.from(layer, 'base64') : undefined,
+      metaInfoResponse: async (_namespace, digest) => {
+        const blob = byDigest.get(digest);
+        return blob === undefined ? { status: 404, body: 'not found' } : { status: 200, body: blob.metainfo };
+      },
+      pieceLayer: async (_namespace, digest) => {
+        const layer = byDigest.get(digest)?.layer ?? '';
+        return layer === '' ? undefined : Buffer.from(layer, 'base64');
+      },
       checkReady: async () => undefined,
     };
     server = createServer(createTrackerHandler({ origins, announceIntervalMs, announceLimit, peerOrder }));
