@@ -543,6 +543,30 @@ test('a refused piece is not asked of that peer for a while', (t) => {
   t.deepEqual(s.message(one, { type: 'ignored', says: 'x' }).effects, []);
 });
 
+test('a peer that refuses everything is asked for a few pieces only, and again later', (t) => {
+  const s = new Scenario({ pipelineLimit: 1 }, 500).leech();
+  const one = s.incoming(1, 'all');
+  let refused = 0;
+  for (let [piece] = s.asked(one); piece !== undefined; [piece] = s.asked(one)) {
+    s.message(one, { type: 'error', piece, code: 0, text: 'no' });
+    refused++;
+  }
+  t.is(refused, 64);
+  t.is(s.machine.inspect().torrents[0]?.connections[0]?.avoid.size, 64);
+  s.pass(5000);
+  t.is(s.asked(one).length, 1);
+});
+
+test('of peers that left only so many are remembered, those that failed longest', (t) => {
+  const s = new Scenario({}, 4).leech();
+  for (let n = 1; n <= 1200; n++) {
+    const conn = s.incoming(1000 + n, []);
+    s.step({ type: 'connection-closed', conn, reason: n % 2 === 0 ? 'remote-closed' : 'too-old' });
+  }
+  t.true((s.machine.inspect().torrents[0]?.blacklisted ?? 0) <= 1000);
+  t.true(s.machine.blacklistSnapshot(s.now).length >= 600, 'who failed is not forgotten for those who paused');
+});
+
 test('end game: the last pieces are asked of several peers, never twice of one', (t) => {
   const start = (config: object): number[] => {
     const s = new Scenario({ pipelineLimit: 3, ...config }, 3).leech();

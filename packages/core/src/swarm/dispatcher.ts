@@ -21,6 +21,8 @@ import type { Torrent } from './torrent.js';
 
 /** A peer that refused a piece is not asked for it again for so long. Guess: 5 s. */
 const REFUSAL_AVOID_MS = 5000;
+/** A peer that so many pieces are not to be asked of is asked for nothing until some may be again. Guess: far above any pipeline. */
+const AVOIDED_MAX = 64;
 /** A payload that has started must end within so many request timeouts, and not before `PAYLOAD_MIN_MS`. Guess. */
 const PAYLOAD_TIMEOUTS = 4;
 const PAYLOAD_MIN_MS = 60_000;
@@ -242,6 +244,7 @@ export class Dispatcher {
 
   #quota(connection: Connection): number {
     if (connection.retiring || this.held || (this.originsOnly && !connection.origin)) return 0;
+    if (connection.avoid.size >= AVOIDED_MAX) return 0;
     const { config } = this.#context;
     const asked = connection.asked.length;
     const fixed = connection.origin ? config.originPipelineLimit : config.pipelineLimit;

@@ -21,6 +21,8 @@ import { inspect } from './inspection.js';
 /** Part of `originIdleMs` for which an origin is spared what no attached agent has. */
 const SHARE_WAIT = 0.1;
 
+/** A peer on whose avoid list there are so many pieces is asked for nothing (docs/LIMITS.md). */
+const AVOIDED_MAX = 64;
 /** Rotations after which a connection that is to be swapped is closed or used again. */
 const RETIRING_ROTATIONS = 6;
 
@@ -41,7 +43,8 @@ export const noIdling: CheckerFactory = (violated, options) => {
   const isAvoided = ({ avoid }: ConnectionView, piece: number, now: Millis): boolean =>
     (avoid.get(piece) ?? -Infinity) >= now;
 
-  const hasQuota = ({ origin, asked }: ConnectionView): boolean => {
+  const hasQuota = ({ origin, asked, avoid }: ConnectionView): boolean => {
+    if (avoid.size >= AVOIDED_MAX) return false;
     const fixed = origin ? settings.originPipelineLimit : settings.pipelineLimit;
     return asked.length < Math.max(1, fixed);
   };

@@ -15,6 +15,7 @@ import { RequestsUnderWay } from './requests-under-way.js';
 const QUEUED_SENDS_MAX = 64;
 const CANDIDATES_MAX = 100;
 const LATE_MAX = 64;
+const AVOIDED_MAX = 64;
 const BLACKLISTED_MAX = 1000;
 
 interface Books {
@@ -74,7 +75,9 @@ export const queueLimits: CheckerFactory = (violated, options) => {
   const lookAtTorrent = (host: SimHost, torrent: TorrentView): void => {
     within(torrent.candidates, CANDIDATES_MAX, 'dial candidates of one torrent', host);
     within(torrent.blacklisted, BLACKLISTED_MAX, 'remembered peers of one torrent', host);
-    for (const { conn, late, sending } of torrent.connections) {
+    for (const { conn, late, sending, avoid } of torrent.connections) {
+      // Requests that were under way when the list filled up may be refused as well.
+      within(avoid.size, AVOIDED_MAX + PIPELINE_MAX, `pieces not to be asked of connection ${conn}`, host);
       within(late, LATE_MAX, `late pieces at connection ${conn}`, host);
       within(sending, QUEUED_SENDS_MAX, `pieces to send over connection ${conn}`, host);
     }
