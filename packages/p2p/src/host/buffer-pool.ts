@@ -22,6 +22,7 @@ export class BufferPool {
   /** Most buffers that exist at a time. */
   readonly limit: number;
   readonly #clock: Clock;
+  readonly #shared: boolean;
   readonly #free: Uint8Array[] = [];
   readonly #line = new Set<(buffer: Uint8Array) => void>();
   #inUse = 0;
@@ -32,11 +33,15 @@ export class BufferPool {
   /** How often somebody had to wait. */
   waits = 0;
 
-  /** @param limitBytes hard cap of all buffers together; at least one buffer is granted */
-  constructor(bufferBytes: number, limitBytes: number, clock: Clock = systemClock) {
+  /**
+   * @param limitBytes hard cap of all buffers together; at least one buffer is granted
+   * @param shared other threads may read the buffers in place
+   */
+  constructor(bufferBytes: number, limitBytes: number, clock: Clock = systemClock, shared = false) {
     this.bufferBytes = bufferBytes;
     this.limit = Math.max(1, Math.floor(limitBytes / bufferBytes));
     this.#clock = clock;
+    this.#shared = shared;
   }
 
   /** Buffers that are out. */
@@ -73,8 +78,10 @@ export class BufferPool {
     if (free === undefined && this.#inUse >= this.limit) return undefined;
     this.#inUse++;
     this.#idle = Math.min(this.#idle, this.#free.length);
+    if (free !== undefined) return free;
+    if (this.#shared) return new Uint8Array(new SharedArrayBuffer(this.bufferBytes));
     // Uninitialised memory: users only ever look at bytes that they wrote.
-    return free ?? Buffer.allocUnsafeSlow(this.bufferBytes);
+    return Buffer.allocUnsafeSlow(this.bufferBytes);
   }
 
   #serveLater(): void {
@@ -116,7 +123,8 @@ const POOL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** The pools of this process: all nodes in it share them, so that the cap holds for the process. */
 export const processPools = {
-  receive: new BufferPool(RECEIVE_CHUNK_BYTES, POOL_LIMIT_BYTES),
+  // Shared with the thread that checks pieces.
+  receive: new BufferPool(RECEIVE_CHUNK_BYTES, POOL_LIMIT_BYTES, systemClock, true),
   send: new BufferPool(SEND_CHUNK_BYTES, POOL_LIMIT_BYTES),
 } as const;
 

@@ -1,6 +1,6 @@
 /**
- * Payload bytes of one connection on their way to disk: recycled chunks, CRC-32 while the chunk is warm, a
- * bounded number of writes in flight. Owns the chunk that is being filled and the verdicts of payloads.
+ * Payload bytes of one connection on their way to disk: recycled chunks, checked while they are warm, a bounded number of
+ * them on their way to the disk and to the check. Owns the chunk that is being filled and the verdicts of payloads.
  * Never parses frames, never decides what to receive, never holds a whole piece.
  *
  * Before each chunk it takes bandwidth and a buffer; while it has to wait for either, or for the disk, the
@@ -236,7 +236,18 @@ export class PayloadReceiver {
       payload.ended = true;
       this.#payload = undefined;
     }
-    job.file.write(buffer, length, position, (error) => this.#written(payload, buffer, error));
+    const { passing } = job.check;
+    let uses = 1;
+    let failure: Error | undefined;
+    const used = (error?: Error): void => {
+      failure ??= error;
+      if (--uses === 0) this.#written(payload, buffer, failure);
+    };
+    if (passing !== undefined) {
+      uses++;
+      passing.add(buffer.subarray(0, length), used);
+    }
+    job.file.write(buffer, length, position, used);
     if (!last) this.#prepare();
   }
 
@@ -259,12 +270,14 @@ export class PayloadReceiver {
    */
   #giveUp(payload: Payload): void {
     payload.ended = true;
+    payload.job.check.passing?.cancel();
     this.#payload = undefined;
     this.#discard = payload.job.length - payload.received;
   }
 
   #end(payload: Payload): void {
     payload.ended = true;
+    payload.job.check.passing?.cancel();
     if (payload.writes === 0) this.#settle(payload);
   }
 

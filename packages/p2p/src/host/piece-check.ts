@@ -1,9 +1,10 @@
 /**
- * How the bytes of a received piece are judged: by CRC-32 while they come, by the torrent file's proof once they are all
- * written, or both. Owns nothing.
+ * How the bytes of a received piece are judged: by CRC-32 and by the torrent file's proof while they come, or by
+ * the proof once they are all written. Owns nothing.
  */
 import { isKrakenError } from '@kraken/core/errors';
 import type { PieceVerdict } from '@kraken/core/swarm';
+import type { PassingPiece, ProofResult } from '../store/piece-proof.js';
 import type { TorrentFile } from '../store/piece-store.js';
 
 /** What a check found. `replaced` only for a piece that was in doubt. */
@@ -15,6 +16,8 @@ export interface PieceJudgement {
 export interface PieceCheck {
   /** CRC-32 that the bytes must have; absent when the proof is as good. */
   readonly sum: number | undefined;
+  /** Wants to see the bytes, all and in order; `prove` waits for that. Absent: nobody looks but for the sum. */
+  readonly passing: Pick<PassingPiece, 'add' | 'cancel'> | undefined;
   /** Called when all bytes are written; `done` is never called from inside. Absent: the sum is all there is. */
   readonly prove: ((done: (judgement: PieceJudgement) => void) => void) | undefined;
 }
@@ -22,16 +25,18 @@ export interface PieceCheck {
 /** The check of a piece of `file`. With a root the CRC-32 is not computed: SHA-256 says more. */
 export function pieceCheck(file: TorrentFile, piece: number): PieceCheck {
   const { proof, metainfo } = file;
-  const prove =
-    proof?.has(piece) !== true
-      ? undefined
-      : (done: (judgement: PieceJudgement) => void): void =>
-          proof.check(piece, ({ error, replaced }) => {
-            const verdict =
-              error === undefined ? 'ok' : isKrakenError(error, 'piece-forged') ? 'forged' : verdictOf(error);
-            done({ verdict, ...(replaced === undefined ? {} : { replaced }) });
-          });
-  return { sum: metainfo.piecesRoot === undefined ? metainfo.pieceSums[piece] : undefined, prove };
+  const sum = metainfo.piecesRoot === undefined ? metainfo.pieceSums[piece] : undefined;
+  if (proof?.has(piece) !== true) return { sum, passing: undefined, prove: undefined };
+  const passing = proof.follow(piece);
+  if (passing !== undefined) {
+    return { sum, passing, prove: (done) => queueMicrotask(() => done(judgementOf(passing.result()))) };
+  }
+  return { sum, passing, prove: (done) => proof.check(piece, (result) => done(judgementOf(result))) };
+}
+
+function judgementOf({ error, replaced }: ProofResult): PieceJudgement {
+  const verdict = error === undefined ? 'ok' : isKrakenError(error, 'piece-forged') ? 'forged' : verdictOf(error);
+  return { verdict, ...(replaced === undefined ? {} : { replaced }) };
 }
 
 /** What a disk error means for the piece. */

@@ -1,10 +1,10 @@
 /**
- * Entry of the piece-hash worker thread: single pieces at once, whole files in turns between them. Owns the files under
- * way and one read buffer.
+ * Entry of the piece-hash worker thread: single pieces at once, whole files in turns between them. Owns the files and
+ * pieces under way and one read buffer.
  */
 import { parentPort } from 'node:worker_threads';
 import { HASH_BYTES, pieceCountOf, rootOfLayer } from '@kraken/core/content';
-import { DescribeJob, hashPiece, sha256 } from './piece-hash-jobs.js';
+import { DescribeJob, hashPiece, LeafHashes, sha256 } from './piece-hash-jobs.js';
 import type { PieceHashReply, PieceHashRequest } from './piece-hash-messages.js';
 
 /** A multiple of a leaf. Small enough to stay in the second-level cache between reading and hashing. */
@@ -15,6 +15,9 @@ const port = parentPort;
 const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 /** Files in order of their next turn. */
 const files = new Map<number, DescribeJob>();
+
+/** Pieces that are hashed while they pass. */
+const feeds = new Map<number, LeafHashes>();
 
 function reply(message: PieceHashReply): void {
   port.postMessage(message);
@@ -52,6 +55,23 @@ port.on('message', (request: PieceHashRequest) => {
         const { fd, position, length, width } = request;
         reply({ type: 'piece', job, hash: hashPiece(fd, buffer, position, length, width) });
       });
+      return;
+    case 'bytes':
+      answering(job, () => {
+        const { feed, bytes, last, length, width } = request;
+        const leaves = feeds.get(feed) ?? new LeafHashes(length);
+        leaves.add(bytes);
+        if (last) {
+          feeds.delete(feed);
+          reply({ type: 'piece', job, hash: leaves.finish(width) });
+        } else {
+          feeds.set(feed, leaves);
+          reply({ type: 'taken', job });
+        }
+      });
+      return;
+    case 'forget':
+      feeds.delete(request.feed);
       return;
     case 'root':
       answering(job, () => {

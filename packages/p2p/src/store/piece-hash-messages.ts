@@ -10,6 +10,22 @@ export type PieceHashRequest =
       readonly length: number;
       readonly width: number;
     }
+  /**
+   * Bytes of a piece that is hashed while it passes, in order; answered with `taken`, the last ones with the hash. Shared
+   * memory is read in place. `length` of the piece, `width` as above.
+   */
+  | {
+      readonly type: 'bytes';
+      readonly job: number;
+      /** Names the piece. */
+      readonly feed: number;
+      readonly bytes: Uint8Array;
+      readonly last: boolean;
+      readonly length: number;
+      readonly width: number;
+    }
+  /** No more bytes of a piece will come. Not answered. */
+  | { readonly type: 'forget'; readonly job: number; readonly feed: number }
   /** The root above a layer. */
   | {
       readonly type: 'root';
@@ -30,6 +46,7 @@ export type PieceHashRequest =
 
 export type PieceHashReply =
   | { readonly type: 'piece'; readonly job: number; readonly hash: Uint8Array }
+  | { readonly type: 'taken'; readonly job: number }
   /** 64 hex characters; empty when the layer has not one hash per piece. */
   | { readonly type: 'root'; readonly job: number; readonly root: string }
   /** One sum and one hash per piece; 0 where none was asked for. */

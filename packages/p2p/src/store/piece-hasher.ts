@@ -16,6 +16,17 @@ const JOBS_MAX = 50_000;
 type ReplyOf<T extends PieceHashReply['type']> = Extract<PieceHashReply, { type: T }>;
 type Unnumbered<R> = R extends PieceHashRequest ? Omit<R, 'job'> : never;
 
+/** A piece that is hashed while its bytes pass. */
+export interface PieceFeed {
+  /**
+   * The next bytes. They must stay as they are until `done`, which is never called from inside and gets the hash of the
+   * piece after its last bytes.
+   */
+  add(bytes: Uint8Array, done: (error: KrakenError | undefined, hash: Uint8Array | undefined) => void): void;
+  /** No more bytes will come. Calls of `done` that are owed still come. */
+  cancel(): void;
+}
+
 /** Ask for it with {@link PieceHasher.shared}; `release` is owed. */
 export class PieceHasher {
   static #instance: PieceHasher | undefined;
@@ -54,10 +65,38 @@ export class PieceHasher {
     try {
       this.#start({ type: 'piece', ...piece }, settle);
     } catch (error) {
-      const failure =
-        error instanceof KrakenError ? error : new KrakenError('io-error', 'hash a piece', { cause: error });
-      queueMicrotask(() => done(failure, new Uint8Array(0)));
+      queueMicrotask(() => done(startFailure(error), new Uint8Array(0)));
     }
+  }
+
+  /**
+   * Hash of a piece whose bytes are in memory, while they pass.
+   * @param width leaves of a piece, missing ones counted
+   */
+  feed(length: number, width: number): PieceFeed {
+    const feed = this.#nextJob++;
+    let left = length;
+    let isOpen = false;
+    return {
+      add: (bytes, done) => {
+        left -= bytes.length;
+        const last = left === 0;
+        isOpen = !last;
+        const settle = (reply: PieceHashReply): void => {
+          if (reply.type === 'piece') done(undefined, reply.hash);
+          else if (reply.type === 'taken') done(undefined, undefined);
+          else done(failureOf(reply, 'hash a piece'), undefined);
+        };
+        try {
+          this.#start({ type: 'bytes', feed, bytes, last, length, width }, settle);
+        } catch (error) {
+          queueMicrotask(() => done(startFailure(error), undefined));
+        }
+      },
+      cancel: () => {
+        if (isOpen) this.#thread?.postMessage({ type: 'forget', job: 0, feed } satisfies PieceHashRequest);
+      },
+    };
   }
 
   /** Root above a layer in hex; empty for a layer of another size. @throws KrakenError `queue-full`, `io-error` */
@@ -124,6 +163,11 @@ export class PieceHasher {
     this.#jobs.clear();
     for (const [job, settle] of jobs) settle({ type: 'failed', job, code: undefined, says });
   }
+}
+
+/** A thread that could not be started, or too many jobs. */
+function startFailure(error: unknown): KrakenError {
+  return error instanceof KrakenError ? error : new KrakenError('io-error', 'hash a piece', { cause: error });
 }
 
 function failureOf(reply: PieceHashReply, doing: string): KrakenError {

@@ -1,7 +1,7 @@
 /**
  * Strong checks of the pieces of one download: against the piece layer when its metainfo has a root; without one, against
  * what an earlier sender delivered for a piece that has come into doubt. Owns the layer while the download lasts, and
- * the hashes of doubted pieces. Reads the bytes back from the file, so that what is checked is what is kept.
+ * the hashes of doubted pieces. Bytes are hashed on their way to the disk where that can be, or read back from the file.
  *
  * Never decides what happens to a peer, never marks a piece.
  */
@@ -23,6 +23,16 @@ export interface ProofResult {
   /** `piece-forged`, or what kept us from looking. */
   readonly error?: KrakenError;
   readonly replaced?: Replaced;
+}
+
+/** A piece that is checked while its bytes pass. */
+export interface PassingPiece {
+  /** The next bytes; they must stay as they are until `done`, which is never called from inside. */
+  add(bytes: Uint8Array, done: () => void): void;
+  /** Once every `done` has been called for all bytes of the piece. */
+  result(): ProofResult;
+  /** No more bytes will come. */
+  cancel(): void;
 }
 
 export class PieceProof {
@@ -82,6 +92,27 @@ export class PieceProof {
     return this.#metainfo.piecesRoot !== undefined || this.#doubted.has(piece);
   }
 
+  /** Check a piece while its bytes pass; `undefined` when only {@link check} can tell. */
+  follow(piece: number): PassingPiece | undefined {
+    if (this.#metainfo.piecesRoot === undefined || this.#layer === undefined) return undefined;
+    const feed = this.#layers.hasher.feed(pieceLengthAt(this.#metainfo, piece), this.#width);
+    let failure: KrakenError | undefined;
+    let found: Uint8Array | undefined;
+    return {
+      add: (bytes, done) =>
+        feed.add(bytes, (error, hash) => {
+          failure ??= error;
+          found ??= hash;
+          done();
+        }),
+      result: () => {
+        if (failure !== undefined) return { error: failure };
+        return found !== undefined && this.#proves(piece, found) ? {} : { error: forged(piece) };
+      },
+      cancel: () => feed.cancel(),
+    };
+  }
+
   /** Check a piece whose bytes are all written. `done` is never called from inside. */
   check(piece: number, done: (result: ProofResult) => void): void {
     this.#hash(piece, (error, hash) => {
@@ -89,8 +120,7 @@ export class PieceProof {
       else if (this.isWaiting) done({ error: new KrakenError('internal', `piece ${piece} came before its layer`) });
       else if (this.#metainfo.piecesRoot === undefined) done(this.#compared(piece, hash));
       else if (this.#proves(piece, hash)) done({});
-      else
-        done({ error: new KrakenError('piece-forged', `piece ${piece} does not match its hash in the piece layer`) });
+      else done({ error: forged(piece) });
     });
   }
 
@@ -135,6 +165,10 @@ export class PieceProof {
     }
     this.#data.acquire().then(work, (error: unknown) => done(diskError(error, 'hash a piece'), new Uint8Array(0)));
   }
+}
+
+function forged(piece: number): KrakenError {
+  return new KrakenError('piece-forged', `piece ${piece} does not match its hash in the piece layer`);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
