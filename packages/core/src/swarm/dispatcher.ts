@@ -223,6 +223,7 @@ export class Dispatcher {
       if (this.requests.writerOf(piece) === connection) return connections.close(connection, 'idle');
       this.requests.expire(connection, piece);
       connection.expiries++;
+      this.#sparing.expired(connection);
       connection.avoidUntil(piece, now + this.#timeoutMs());
       observe({ kind: 'request-expired', digest, peer: connection.peer, piece });
       if (this.#release(piece)) freed.push(piece);
@@ -409,6 +410,7 @@ export class Dispatcher {
       connection.progressAt = now;
       connection.useful = true;
       connection.expiries = 0;
+      this.#sparing.answered(connection);
       connection.pace.ended(now, piece);
       observe({
         kind: 'piece-received',

@@ -23,6 +23,8 @@ export type Sparing = 'all-but-share' | 'held' | 'nothing';
 export class OriginSparing {
   readonly #self: number;
   readonly #agents = new Map<number, number>();
+  /** Agents that did not answer their last request: what they say they have may never come. */
+  readonly #silent = new Set<number>();
 
   constructor(self: PeerId) {
     this.#self = seedOf(self);
@@ -34,11 +36,22 @@ export class OriginSparing {
 
   detach(connection: Connection): void {
     this.#agents.delete(connection.conn);
+    this.#silent.delete(connection.conn);
+  }
+
+  /** A request to the peer has expired. */
+  expired(connection: Connection): void {
+    if (!connection.origin) this.#silent.add(connection.conn);
+  }
+
+  /** The peer has sent a piece. */
+  answered(connection: Connection): void {
+    if (this.#silent.size > 0) this.#silent.delete(connection.conn);
   }
 
   /** What the peer is spared now. */
   of(connection: Connection, inFlight: number, now: number, config: SwarmConfig): Sparing {
-    if (!config.originSparing || !connection.origin) return 'nothing';
+    if (!config.originSparing || !connection.origin || this.#silent.size > 0) return 'nothing';
     if (inFlight > 0) return 'all-but-share';
     if (now >= this.until(connection, 'held', config)) return 'nothing';
     return now >= this.until(connection, 'all-but-share', config) ? 'held' : 'all-but-share';
