@@ -92,6 +92,26 @@ const MUTATIONS: readonly Mutation[] = [
     objection: /own dials of one torrent/,
   },
   {
+    checker: 'capacity',
+    says: 'goes on counting a connection that has ended',
+    machine: (config, random) => {
+      const machine = new SwarmMachine(config, random);
+      let ended = 0;
+      return {
+        step: (now, event) => {
+          if (event.type === 'connection-closed') ended = 1;
+          return machine.step(now, event);
+        },
+        nextWakeup: () => machine.nextWakeup(),
+        inspect: () => {
+          const view = machine.inspect();
+          return { ...view, connections: view.connections + ended };
+        },
+      };
+    },
+    objection: /the machine counts \d+ connections, there are \d+ sockets/,
+  },
+  {
     checker: 'committed-whole',
     says: 'commits before the pieces are there',
     machine: broken({
@@ -173,6 +193,20 @@ const MUTATIONS: readonly Mutation[] = [
     machine: broken({ config: { pipelineLimit: 9 } }),
     options: { agentSwarm: { pipelineLimit: 2 } },
     objection: /3 requests at connection/,
+  },
+  {
+    checker: 'queue-limits',
+    says: 'takes in more pulls than it may',
+    machine: broken({ config: { pullsMax: 1000 } }),
+    options: { blobs: 3, retryMs: 1000, agentSwarm: { pullsMax: 1 } },
+    objection: /2 waiting pulls, limit 1/,
+  },
+  {
+    checker: 'queue-limits',
+    says: 'keeps more torrents in memory than it may',
+    machine: broken({ config: { torrentsMax: 1000 } }),
+    options: { blobs: 2, retryMs: 1000, agentSwarm: { torrentsMax: 1 }, originSwarm: { torrentsMax: 1000 } },
+    objection: /2 torrents in memory, limit 1/,
   },
   {
     checker: 'rarity',
