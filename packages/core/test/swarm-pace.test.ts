@@ -56,3 +56,19 @@ test('a request expires by the pace of its peer, never before the least time', (
   for (let i = 0; i < 30; i++) slow(10);
   t.true(expiresAfter(1000), 'the least time');
 });
+
+test('an agent that claims to have everything and sends nothing does not keep an origin spared', (t) => {
+  const s = new Scenario({ requestTimeoutMinMs: 100, requestTimeoutPerMiBMs: 100, originPipelineLimit: 2 }, 40)
+    .leech()
+    .answered([peerInfo(1, { origin: true })]);
+  const silent = s.incoming(2, 'all');
+  const origin = s.dialled(1, 'all');
+  t.true(s.asked(silent).length > 0);
+  t.deepEqual(s.asked(origin), []);
+  s.pass(500);
+  t.true(s.asked(origin).length > 0, 'before it has been idle for long');
+  for (let n = 0; n < 5; n++) {
+    s.delivers(origin, s.asked(origin)[0]!);
+    t.true(s.asked(origin).length > 0);
+  }
+});

@@ -622,22 +622,6 @@ test('an origin is spared while an agent has everything', (t) => {
   t.is(s.asked(origin).length, 2, 'but not when the agent goes');
 });
 
-test('an agent that claims to have everything and sends nothing does not keep an origin spared', (t) => {
-  const s = new Scenario({ requestTimeoutMinMs: 100, requestTimeoutPerMiBMs: 100, originPipelineLimit: 2 }, 40)
-    .leech()
-    .answered([peerInfo(1, { origin: true })]);
-  const silent = s.incoming(2, 'all');
-  const origin = s.dialled(1, 'all');
-  t.true(s.asked(silent).length > 0);
-  t.deepEqual(s.asked(origin), []);
-  s.pass(500);
-  t.true(s.asked(origin).length > 0, 'before it has been idle for long');
-  for (let n = 0; n < 5; n++) {
-    s.delivers(origin, s.asked(origin)[0]!);
-    t.true(s.asked(origin).length > 0);
-  }
-});
-
 test('connected agents divide an origin between them', (t) => {
   const first = (self: number, other: number): number[] => {
     const s = new Scenario({ originPipelineLimit: 60, readerShare: 0, peerId: peerOf(self) }, 60).leech();
