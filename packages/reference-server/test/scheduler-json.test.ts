@@ -99,6 +99,35 @@ test('the swarm policy of Go agents can be had back', (t) => {
   t.true(isKrakenError(error, 'config-invalid'));
 });
 
+test('namespaces are weighted by a list, which Go does not have', (t) => {
+  const body = (weights: unknown): object => ({ Conn: { Bandwidth: { Enable: true, NamespaceWeights: weights } } });
+  const good = [
+    { Namespace: '^prod/', Weight: 4 },
+    { Namespace: 'test', Weight: 0.5 },
+  ];
+  t.deepEqual(swarmConfigFromGoJson(body(good)).bandwidth.namespaceWeights, [
+    { namespace: '^prod/', weight: 4 },
+    { namespace: 'test', weight: 0.5 },
+  ]);
+  t.is(swarmConfigFromGoJson(body([])).bandwidth.namespaceWeights, undefined);
+  for (const bad of [[{ Namespace: 'a' }], [{ Namespace: '(', Weight: 1 }], [{ Namespace: 'a', Weight: -1 }]]) {
+    t.true(
+      isKrakenError(
+        t.throws(() => swarmConfigFromGoJson(body(bad))),
+        'config-invalid',
+      ),
+    );
+  }
+  for (const bad of ['a', [1], [{ Namespace: 'a', Weight: 'b' }]]) {
+    t.true(
+      isKrakenError(
+        t.throws(() => swarmConfigFromGoJson(body(bad))),
+        'request-invalid',
+      ),
+    );
+  }
+});
+
 test('an empty body, and null, mean the defaults: nothing is kept from before', (t) => {
   for (const body of [{}, null, { Conn: null, Dispatch: {} }]) {
     const { swarm, bandwidth, ignored } = swarmConfigFromGoJson(body);

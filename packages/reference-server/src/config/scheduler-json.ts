@@ -7,6 +7,7 @@
 import { KrakenError } from '@kraken/core/errors';
 import { PIECE_CHOICES } from '@kraken/core/policy';
 import type { SwarmConfig } from '@kraken/core/swarm';
+import type { Bandwidth } from '@kraken/p2p';
 import { bandwidthOf, swarmSettings } from '../roles/swarm-settings.js';
 import type { AgentConfig } from './component-keys.js';
 import { configFromValues } from './from-values.js';
@@ -30,7 +31,7 @@ export interface SchedulerFromJson {
 
 export interface SwarmFromJson {
   readonly swarm: Omit<SwarmConfig, 'peerId' | 'role'>;
-  readonly bandwidth: { egressBytesPerSec?: number; ingressBytesPerSec?: number };
+  readonly bandwidth: Bandwidth;
   /** See {@link SchedulerFromJson.ignored}. */
   readonly ignored: readonly string[];
 }
@@ -77,6 +78,12 @@ class Reader {
       if (typeof value === 'object' && !Array.isArray(value)) {
         return this.#readStruct(kind.fields, value, previous ?? {}, path);
       }
+    } else if (kind.type === 'list') {
+      if (Array.isArray(value)) {
+        const items = value.map((item, n) => this.read(kind.item, item, undefined, `${path}[${n}]`));
+        // What could not be read has been noted.
+        return items.filter((item) => item !== undefined);
+      }
     } else {
       const read = readScalar(kind, value);
       if (read !== undefined) return read;
@@ -106,6 +113,8 @@ class Reader {
 
 const EXPECTED: Readonly<Partial<Record<Kind['type'], string>>> = {
   struct: 'an object',
+  list: 'a list',
+  float: 'a number',
   duration: 'an integer number of nanoseconds ≥ 0',
   int: 'an integer ≥ 0',
   uint: 'an integer ≥ 0',
@@ -122,6 +131,8 @@ function readScalar(kind: Kind, value: unknown): unknown {
       return typeof value === 'boolean' ? value : undefined;
     case 'string':
       return typeof value === 'string' ? value : undefined;
+    case 'float':
+      return typeof value === 'number' ? value : undefined;
     case 'int':
     case 'uint':
     case 'duration':

@@ -5,6 +5,7 @@ import {
   byteSize,
   byteSizeMap,
   duration,
+  float,
   ignored,
   int,
   key,
@@ -250,6 +251,15 @@ const bandwidth = key(
     enable: key(bool, 'Limit the rates.'),
     egress_bits_per_sec: key(uint, 'Sending rate.', 200 * 8 * 2 ** 20),
     ingress_bits_per_sec: key(uint, 'Receiving rate.', 300 * 8 * 2 ** 20),
+    namespace_weights: key(
+      list(
+        struct({
+          namespace: key(string, 'Regular expression over namespaces; the first match wins; not anchored.'),
+          weight: key(float, 'Share of the rates while these are short; > 0. What no entry names has 1 in all.'),
+        }),
+      ),
+      'How namespaces share the rates. Inside an entry, payloads that have started are finished first.',
+    ),
     token_size: ignored(uint, 'Rates are kept per byte.'),
   }),
   'Payload rates of the whole node.',

@@ -4,6 +4,7 @@ import type { PeerId } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { SWARM_POLICIES, type SwarmPolicy } from '@kraken/core/policy';
 import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '@kraken/core/swarm';
+import type { Bandwidth, NamespaceWeight } from '@kraken/p2p';
 import { randomBytes } from 'node:crypto';
 import type { AgentConfig } from '../config/component-keys.js';
 
@@ -51,14 +52,34 @@ function policyNamed(name: string): SwarmPolicy {
   throw new KrakenError('config-invalid', `scheduler.swarm_policy expected one of ${expected}, got ${name}`);
 }
 
-/** Payload rates in bytes per second; none when the limiter is off. */
-export function bandwidthOf(config: SchedulerConfig): { egressBytesPerSec?: number; ingressBytesPerSec?: number } {
+/**
+ * Payload rates in bytes per second and the weights of namespaces; nothing when the limiter is off.
+ * @throws KrakenError `config-invalid` for an expression or a weight that cannot be
+ */
+export function bandwidthOf(config: SchedulerConfig): Bandwidth {
   const { bandwidth } = config.conn;
   if (!bandwidth.enable) return {};
   return {
     egressBytesPerSec: bandwidth.egress_bits_per_sec / 8,
     ingressBytesPerSec: bandwidth.ingress_bits_per_sec / 8,
+    ...(bandwidth.namespace_weights.length === 0 ? {} : { namespaceWeights: weightsOf(bandwidth.namespace_weights) }),
   };
+}
+
+function weightsOf(entries: readonly NamespaceWeight[]): readonly NamespaceWeight[] {
+  for (const [n, { namespace, weight }] of entries.entries()) {
+    const at = `scheduler.conn.bandwidth.namespace_weights[${n}]`;
+    if (!(weight > 0 && weight < Infinity)) {
+      throw new KrakenError('config-invalid', `${at}.weight: expected a number > 0, got ${weight}`);
+    }
+    try {
+      new RegExp(namespace);
+    } catch (cause) {
+      const got = JSON.stringify(namespace);
+      throw new KrakenError('config-invalid', `${at}.namespace: expected a regular expression, got ${got}`, { cause });
+    }
+  }
+  return entries;
 }
 
 /**
