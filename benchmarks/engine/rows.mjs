@@ -82,7 +82,7 @@ async function transfers({ payloads, rounds, note }, leechers, bounds) {
       value: of(name, 'cpuPerGB') / of('libtorrent', 'cpuPerGB'),
       unit: '×',
       ...bounds.cpu[name],
-      detail: `${cpu(name)} ${spreadOf(name, 'cpuPerGB')}, leecher ${of(name, 'leecherRssMiB').toFixed(0)} MiB; libtorrent ${cpu('libtorrent')} ${spreadOf('libtorrent', 'cpuPerGB')}`,
+      detail: `${cpu(name)} ${spreadOf(name, 'cpuPerGB')}, leecher ${of(name, 'leecherRssMiB').toFixed(0)} MiB; libtorrent ${cpu('libtorrent')} ${spreadOf('libtorrent', 'cpuPerGB')}; without the start of the seeders ${(of(name, 'transferCpuPerGB') / of('libtorrent', 'transferCpuPerGB')).toFixed(2)} ×`,
     })),
   ];
 }

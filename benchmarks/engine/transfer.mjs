@@ -1,12 +1,13 @@
-// One seeder, n leechers, each a process: how long and how much CPU, ours and libtorrent's. Seeders are up before; what a
-// leecher needs to start counts, in time and CPU. CPU of the tracker is left out: libtorrent has none.
+// One seeder, n leechers, each a process: how long and how much CPU, ours and libtorrent's. Time runs from the start of the
+// leechers, whose seeder is up before. CPU is that of whole processes from their start, so it includes that libtorrent's
+// seeder checks its file; without what seeders did before, it is given too. The tracker is left out: libtorrent has none.
 import { Child } from '../lib/child.mjs';
 import { libtorrentProcess, peerProcess } from './payloads.mjs';
 
 const GB = 1e9;
 const LIBTORRENT_PORT = 36_100;
 
-/** @returns {Promise<{ wallSec: number, cpuPerGB: number, seederCpuSec: number, leecherCpuSec: number, leecherRssMiB: number }>} */
+/** @returns {Promise<{ wallSec: number, cpuPerGB: number, transferCpuPerGB: number, leecherRssMiB: number }>} */
 export async function ownTransfer(payloads, { mib, leechers, pieceLayer, blobHash, tls }) {
   const { dir, digest } = await payloads.store(mib, { pieceLayer });
   const children = [];
@@ -72,13 +73,13 @@ async function measured({ mib, seeder, before, running, begun }) {
   // Once more at the end: they serve each other after they are complete.
   const ends = await Promise.all([seeder, ...running].map((child) => usageOf(child)));
   const [after, ...leechers] = ends;
-  const seederCpuSec = after.cpuSec - before.cpuSec;
   const leecherCpuSec = leechers.reduce((sum, { cpuSec }) => sum + cpuSec, 0);
+  const delivered = (mib * 2 ** 20 * running.length) / GB;
   return {
     wallSec,
-    cpuPerGB: ((seederCpuSec + leecherCpuSec) * GB) / (mib * 2 ** 20 * running.length),
-    seederCpuSec,
-    leecherCpuSec,
+    cpuPerGB: (after.cpuSec + leecherCpuSec) / delivered,
+    /** Without what the seeder did before the leechers were started. */
+    transferCpuPerGB: (after.cpuSec - before.cpuSec + leecherCpuSec) / delivered,
     leecherRssMiB: Math.max(...leechers.map(({ peakRssMiB }) => peakRssMiB)),
   };
 }
