@@ -18,7 +18,7 @@ test('a sole source is asked three pieces ahead, several one each, a far one as 
   s.payload(second, piece!);
   s.now += 10;
   s.stored(second, piece!);
-  t.is(s.asked(second).length, 11, 'its payload took 10 ms');
+  t.is(s.asked(second).length, 1 + Math.round(125 / 10), 'its payload took 10 ms');
 });
 
 test('payloads that follow each other closely are timed too: a far sole source is asked further ahead', (t) => {
@@ -33,7 +33,23 @@ test('payloads that follow each other closely are timed too: a far sole source i
   s.payload(far, second!);
   s.now += 5;
   s.stored(far, first!);
-  t.is(s.asked(far).length, 1 + 100 / 25, 'the first took 25 ms, and the second had begun');
+  t.is(s.asked(far).length, 1 + 125 / 25, 'the first took 25 ms, and the second had begun');
+});
+
+test('a peer that serves others between our pieces is asked for one, however fast each piece comes', (t) => {
+  const s = new Scenario({ endgameDisabled: true }, 200).leech();
+  s.incoming(1, 'all');
+  s.answered([peerInfo(2)]);
+  s.now += 20;
+  const busy = s.dialled(2, 'all');
+  for (let i = 0; i < 10; i++) {
+    s.now += 300;
+    s.payload(busy, s.asked(busy)[0]!);
+    const [piece] = s.asked(busy);
+    s.now += 1;
+    s.stored(busy, piece!);
+  }
+  t.is(s.asked(busy).length, 1, 'a round trip is 10 ms, a payload takes 1 ms');
 });
 
 test('a request expires by the pace of its peer, never before the least time', (t) => {
