@@ -7,6 +7,7 @@
  *
  * Works on compiled packages: `npm run build` comes first. Exit code 1 when a pull failed or a digest is wrong; with `--judge` also when a judged row is not within 15 %.
  */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SCENARIOS, simOptions } from '../packages/core/dist/sim/index.js';
 import { compare, table } from './lib/parity/compare.mjs';
@@ -22,9 +23,11 @@ const { values } = parseArgs({
     piece: { type: 'string' },
     limit: { type: 'string' },
     runs: { type: 'string', default: '7' },
+    first: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '15' },
     plain: { type: 'boolean', default: false },
     options: { type: 'string', default: '{}' },
+    recorded: { type: 'string', multiple: true, default: [] },
     write: { type: 'boolean', default: false },
     judge: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -39,9 +42,12 @@ if (values.help) {
   --runs N --seeds N                      real runs and simulated runs; 7 and 15
   --plain                                 agents without in-order readers
   --options JSON                          simulator options on top, e.g. '{"agentSwarm":{"pipelineLimit":1}}'
+  --recorded FILE                         real runs of an earlier record (--json, or docs/simulations/parity.json) instead of new
+                                          ones; may be given several times
   --write                                 rewrite docs/simulations/parity.{json,md}
   --judge                                 exit with 1 when a judged row is not within 15 %
-  --json                                  print the record as JSON as well`);
+  --first N                               seed of the first real run
+  --json                                  print the record as JSON, the table to standard error`);
   process.exit(0);
 }
 
@@ -54,9 +60,9 @@ if (values.limit !== undefined)
 if (values.plain) given.streaming = false;
 const options = simOptions(given);
 
-const real = [];
-for (let run = 1; run <= Number(values.runs); run++) {
-  const result = { ...(await runReal(options, run)), blobBytes: options.blobBytes };
+const real = values.recorded.flatMap((file) => JSON.parse(readFileSync(file, 'utf8')).real);
+for (let run = 1; real.length < Number(values.runs) && values.recorded.length === 0; run++) {
+  const result = { ...(await runReal(options, Number(values.first) + run - 1)), blobBytes: options.blobBytes };
   real.push(result);
   const { machine } = result;
   const percent = (share) => `${(100 * share).toFixed(0)} %`;
@@ -67,7 +73,7 @@ for (let run = 1; run <= Number(values.runs); run++) {
 }
 const sim = Array.from({ length: Number(values.seeds) }, (_, i) => ({ ...runSim(options, i + 1), blobBytes: options.blobBytes }));
 const rows = compare(real, sim);
-console.log(table(rows));
+(values.json ? console.error : console.log)(table(rows));
 const record = { measuredAt: new Date().toISOString(), node: process.version, options, rows, real, sim };
 if (values.write) writeReport(record);
 if (values.json) console.log(JSON.stringify(record));

@@ -4,11 +4,14 @@
 export const TOLERANCE = 0.15;
 
 const rank = (ascending, share) => ascending[Math.max(1, Math.ceil(ascending.length * share)) - 1] ?? NaN;
-/** Time until an agent had so many of its pieces, median over agents. */
-const piecesAt = (share) => (run) => {
-  const times = run.pieceMs.map((ms) => rank(ms, share)).sort((a, b) => a - b);
+/** Time until an agent had so many quarters of its pieces, median over agents. */
+const quarters = (count) => (run) => {
+  const times = run.quarterMs.map((ms) => ms[count - 1]).sort((a, b) => a - b);
   return rank(times, 0.5) / 1000;
 };
+
+/** When an agent had a quarter, a half, three quarters and all of its pieces. @param {number[]} pieceMs ascending */
+export const quarterTimes = (pieceMs) => [1, 2, 3, 4].map((count) => rank(pieceMs, count / 4));
 
 /** @type {{ name: string, unit: string, digits: number, judged?: true, of: (run: object) => number }[]} */
 const MEASURES = [
@@ -17,10 +20,10 @@ const MEASURES = [
   { name: 'messages per piece', unit: '', digits: 2, judged: true, of: (run) => run.messages / run.pieces },
   { name: 'first byte, p50', unit: 's', digits: 3, of: (run) => rank(run.firstByteMs, 0.5) / 1000 },
   { name: 'first byte, max', unit: 's', digits: 3, of: (run) => rank(run.firstByteMs, 1) / 1000 },
-  { name: 'a quarter of the pieces, p50', unit: 's', digits: 2, of: piecesAt(0.25) },
-  { name: 'half of the pieces, p50', unit: 's', digits: 2, of: piecesAt(0.5) },
-  { name: 'three quarters of the pieces, p50', unit: 's', digits: 2, of: piecesAt(0.75) },
-  { name: 'all pieces, p50', unit: 's', digits: 2, of: piecesAt(1) },
+  { name: 'a quarter of the pieces, p50', unit: 's', digits: 2, of: quarters(1) },
+  { name: 'half of the pieces, p50', unit: 's', digits: 2, of: quarters(2) },
+  { name: 'three quarters of the pieces, p50', unit: 's', digits: 2, of: quarters(3) },
+  { name: 'all pieces, p50', unit: 's', digits: 2, of: quarters(4) },
   { name: 'copies sent by the origin', unit: '', digits: 2, of: (run) => run.bytesFromOrigins / run.blobBytes },
   { name: 'requests per piece', unit: '', digits: 3, of: (run) => run.requests / run.pieces },
   { name: 'pieces that came twice', unit: '', digits: 0, of: (run) => run.duplicates },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Random } from '../../../packages/core/dist/random/index.js';
 import { Child } from './child.mjs';
+import { quarterTimes } from './compare.mjs';
 import { MachineLoad } from './machine-load.mjs';
 import { PAYLOAD_PART } from './payload-part.mjs';
 
@@ -96,7 +97,7 @@ export async function runReal(options, seed) {
       seed,
       completionMs: sorted(pulls.map(({ completionMs }) => completionMs)),
       firstByteMs: sorted(pulls.map(({ firstByteMs }) => firstByteMs)),
-      pieceMs: pulls.map(({ pieceMs }) => pieceMs),
+      quarterMs: pulls.map(({ pieceMs }) => quarterTimes(pieceMs)),
       messages: sum('messages'),
       requests: sum('requests'),
       pieces: sum('pieces'),

@@ -10,10 +10,8 @@ const END = '<!-- end -->';
 
 export function writeReport(record) {
   const short = (value) => (typeof value === 'number' && !Number.isInteger(value) ? Math.round(value * 1000) / 1000 : value);
-  const slim = (run) => ({ ...run, pieceMs: undefined });
-  const json = { ...record, real: record.real.map(slim), sim: record.sim.map(slim) };
   const directory = join(root, 'docs/simulations');
-  writeFileSync(join(directory, 'parity.json'), `${JSON.stringify(json, (_key, value) => short(value), 1)}\n`);
+  writeFileSync(join(directory, 'parity.json'), `${JSON.stringify(record, (_key, value) => short(value))}\n`);
 
   const { options, real, sim, measuredAt, node, rows } = record;
   const runs = real.map(

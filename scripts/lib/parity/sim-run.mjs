@@ -1,6 +1,7 @@
 // One run of the scenario on the simulator, as the same kind of record as a real run.
 import { Simulation } from '../../../packages/core/dist/sim/index.js';
 import { SwarmMachine } from '../../../packages/core/dist/swarm/index.js';
+import { quarterTimes } from './compare.mjs';
 
 /** @param {import('../../../packages/core/dist/sim/index.js').SimOptions} options @param {number} seed */
 export function runSim(options, seed) {
@@ -26,7 +27,7 @@ export function runSim(options, seed) {
     seed,
     completionMs: report.completionMs,
     firstByteMs: report.firstByteMs,
-    pieceMs: stored.slice(0, options.agents).map((times, node) => times.map((at) => at - asked.get(node))),
+    quarterMs: stored.slice(0, options.agents).map((times, node) => quarterTimes(times).map((at) => at - asked.get(node))),
     messages: report.messages,
     requests,
     pieces: report.counts.pieces,
