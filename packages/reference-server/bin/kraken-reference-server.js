@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from '../dist/cli/main.js';
+import { loadCommand } from './entry.js';
 
+const { main } = await loadCommand();
 process.exitCode = await main(process.argv.slice(2));

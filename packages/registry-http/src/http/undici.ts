@@ -7,9 +7,9 @@ import type * as library from 'undici';
 
 type Undici = typeof library;
 
-const require = createRequire(import.meta.url);
+const load = createRequire(import.meta.url);
 let loaded: Undici | undefined;
 
 export function undici(): Undici {
-  return (loaded ??= require('undici') as Undici);
+  return (loaded ??= load('undici') as Undici);
 }

@@ -1,0 +1,107 @@
+// `npm run bundle [DIR]`: the modules of the server in one file, so that a process is there sooner: Node needs half a millisecond
+// for each of some 400 small files. Writes into dist/bundle of the server, or DIR, with a list of what it was made from; the
+// command uses it only while nothing on the list has changed.
+//
+// Modules keep their borders: each becomes a function that is run when it is first needed, as before. CommonJS packages stay
+// outside, but for those that every start needs.
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { builtinModules, createRequire } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Script } from 'node:vm';
+import ts from 'typescript';
+
+const root = new URL('..', import.meta.url).pathname;
+const server = join(root, 'packages/reference-server');
+const entry = join(server, 'dist/cli/main.js');
+const target = resolve(process.argv[2] ?? join(server, 'dist/bundle'));
+/** CommonJS packages that are included. */
+const INCLUDED = /\/node_modules\/yaml\//;
+
+/** Module numbers by file, in the order in which they were found. */
+const numbers = new Map();
+const bodies = [];
+
+/** @returns the number of the module in `file`, which is read if it is new */
+function include(file) {
+  const known = numbers.get(file);
+  if (known !== undefined) return known;
+  const number = numbers.size;
+  numbers.set(file, number);
+  const source = readFileSync(file, 'utf8');
+  bodies[number] = (isEsm(file) ? toCommonJs(file, source) : source)
+    // No module calls something of its own by that name.
+    .replace(/\brequire\((?:"([^"]+)"|'([^']+)')\)/g, (_call, double, single) => {
+      const name = double ?? single;
+      const found = resolveImport(name, file);
+      return found === undefined ? `$external(${JSON.stringify(name)})` : `$load(${include(found)})`;
+    })
+    .replaceAll('import.meta.url', `$urlOf(${JSON.stringify(relative(target, file))})`)
+    .replace(/^\/\/# sourceMappingURL=.*$/m, '');
+  return number;
+}
+
+function toCommonJs(fileName, source) {
+  return ts.transpileModule(source, {
+    fileName,
+    compilerOptions: {
+      module: ts.ModuleKind.CommonJS,
+      target: ts.ScriptTarget.ES2022,
+      esModuleInterop: true,
+      removeComments: true,
+    },
+  }).outputText;
+}
+
+/** @returns the file to include; `undefined` for what stays outside */
+function resolveImport(name, from) {
+  if (name.startsWith('node:') || builtinModules.includes(name)) return undefined;
+  if (name.startsWith('.')) return resolve(dirname(from), name);
+  const file = fileURLToPath(import.meta.resolve(name, pathToFileURL(from)));
+  return isEsm(file) || INCLUDED.test(file) ? file : undefined;
+}
+
+function isEsm(file) {
+  if (file.endsWith('.mjs') || file.endsWith('.cjs')) return file.endsWith('.mjs');
+  let directory = dirname(file);
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
+  return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')).type === 'module';
+}
+
+include(entry);
+const functions = bodies.map((body) => `(module, exports, $external, $load, $urlOf) => {\n${body}\n}`);
+const source = `(($external, $urlOf) => {
+const loaded = [];
+function $load(number) {
+  let module = loaded[number];
+  if (module === undefined) {
+    module = loaded[number] = { exports: {} };
+    modules[number](module, module.exports, $external, $load, $urlOf);
+  }
+  return module.exports;
+}
+const modules = [
+${functions.join(',\n')}
+];
+return { main: (args) => $load(0).main(args), loadAll: () => modules.forEach((_, number) => $load(number)) };
+})
+`
+  // One byte a character: half the memory, and quicker to read.
+  .replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+mkdirSync(target, { recursive: true });
+const file = join(target, 'server.js');
+writeFileSync(file, source);
+// What the engine made of the modules when they were loaded, so that the next process need not do it again.
+const script = new Script(source, { filename: file });
+script
+  .runInThisContext()(createRequire(file), (path) => new URL(path, pathToFileURL(file)).href)
+  .loadAll();
+writeFileSync(join(target, 'server.cache'), script.createCachedData());
+const made = [...numbers.keys()].map((module) => {
+  const { mtimeMs, size } = statSync(module);
+  return [relative(target, module), mtimeMs, size];
+});
+writeFileSync(join(target, 'made-from.json'), JSON.stringify(made));
+console.error(`${made.length} modules in ${relative(root, file)}`);
+// The modules were only loaded, but some of them may wait for something.
+process.exit(0);
