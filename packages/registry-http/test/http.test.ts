@@ -120,6 +120,39 @@ test('what handlers throw becomes a status before the head, a broken connection 
   }
 });
 
+test('what only this node can mend is a warning with the reason; refusals are not', async (t) => {
+  const logged: unknown[] = [];
+  const note = (level: string) => (fields: object, says: string) => void logged.push({ level, says, ...fields });
+  const fail = (path: string, error: Error): Route => ({ method: 'GET', path, handler: () => Promise.reject(error) });
+  const { port } = await serve(
+    t,
+    [
+      fail('/disk', new KrakenError('io-error', 'open data: EACCES')),
+      fail('/full', new KrakenError('disk-full', 'ENOSPC')),
+      fail('/busy', new KrakenError('queue-full', 'no room')),
+      fail('/none', new KrakenError('blob-unknown')),
+      fail('/bug', new Error('boom')),
+    ],
+    { logger: { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') } },
+  );
+  for (const path of ['/disk', '/full', '/busy', '/none']) await rawRequest(port, 'GET', path);
+  const line = (path: string, level: string, says: string, code: string, status: number, reason: string): unknown => ({
+    ...{ level, says, code, status, reason, path },
+    method: 'GET',
+  });
+  t.deepEqual(logged, [
+    line('/disk', 'warn', 'request failed', 'io-error', 500, 'open data: EACCES'),
+    line('/full', 'warn', 'request failed', 'disk-full', 507, 'ENOSPC'),
+    line('/busy', 'info', 'request refused', 'queue-full', 503, 'no room'),
+  ]);
+  logged.length = 0;
+  await rawRequest(port, 'GET', '/bug');
+  t.deepEqual(
+    logged.map((entry) => (entry as { level: string }).level),
+    ['error', 'info'],
+  );
+});
+
 test('a stream waits for its client and stops with it', async (t) => {
   const chunk = Buffer.alloc(65_536, 7);
   let asked = 0;

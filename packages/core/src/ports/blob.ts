@@ -77,7 +77,7 @@ export interface UploadStore {
   size(id: string): Promise<number>;
   /**
    * Write `source` at byte `position` (any order; holes fail at commit). Stops with `size-invalid` when more than `maxBytes`
-   * come; what was written before an error stays. @returns bytes written
+   * come; what was written before an error stays, unless that is `disk-full`: it ends the session. @returns bytes written
    */
   write(id: string, position: number, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<number>;
   /**

@@ -26,10 +26,24 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Create `path` and its missing parents; with `durable`, their entries are on disk on return. */
 export async function makeDirectory(path: string, durable: boolean): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+  const first = await makeWithParents(path);
   if (first === undefined || !durable) return;
   for (let created = path; created.length >= first.length; created = dirname(created)) {
     await syncDirectory(dirname(created));
+  }
+}
+
+/** @returns the first directory that was made */
+async function makeWithParents(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    // Node says ENOENT for a file system that is read-only. Made by itself, the lowest missing directory gives the reason.
+    let lowest = path;
+    while (!(await exists(dirname(lowest)))) lowest = dirname(lowest);
+    await mkdir(lowest, { mode: DIRECTORY_MODE });
+    throw error;
   }
 }
 

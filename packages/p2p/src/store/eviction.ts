@@ -132,7 +132,10 @@ export class Sweeper {
     if (before >= bytes || totalBytes === 0) return;
     if (this.#options.highWatermark !== undefined) await this.#alone(() => this.#freeFor(bytes));
     const { freeBytes } = await this.#disk();
-    if (freeBytes < bytes) throw new KrakenError('disk-full', `${bytes} bytes are needed, ${freeBytes} are free`);
+    if (freeBytes < bytes) {
+      const says = `no room on the disk of the store: ${bytes} bytes are needed, ${freeBytes} are free`;
+      throw new KrakenError('disk-full', says);
+    }
   }
 
   /** Sweeps run one after the other. */

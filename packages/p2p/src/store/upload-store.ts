@@ -85,8 +85,15 @@ export class DiskUploads implements UploadStore {
     });
   }
 
-  write(id: string, position: number, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<number> {
-    return this.#with(id, (session) => session.write(position, source, maxBytes));
+  async write(id: string, position: number, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<number> {
+    const session = this.#session(id);
+    try {
+      return await session.write(position, source, maxBytes);
+    } catch (error) {
+      // What did not fit must not keep the disk full until the session expires: its client has to begin again anyway.
+      if (isKrakenError(error, 'disk-full')) await this.abort(id);
+      throw error;
+    }
   }
 
   async commit(id: string, digest: Digest): Promise<{ length: number; existed: boolean }> {

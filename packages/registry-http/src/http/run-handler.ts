@@ -34,7 +34,10 @@ export function answerFailure(context: RequestContext, thrown: unknown, onError:
     return;
   }
   const status = error.httpStatus;
-  if (status >= 400 && status !== 404) logger.info({ ...facts, status, reason: error.message }, 'request refused');
+  const answer = { ...facts, status, reason: error.message };
+  // This node's disk or configuration: nobody else can mend it, and the client may not even be told the reason.
+  if (error.code !== 'internal' && (status === 500 || status === 507)) logger.warn(answer, 'request failed');
+  else if (status >= 400 && status !== 404) logger.info(answer, 'request refused');
   onError(context, error);
 }
 

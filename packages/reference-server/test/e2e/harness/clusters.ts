@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { choosePorts } from '../../../dist/cluster/ports.js';
+import { mountTmpfs, unmount } from './mounts.js';
 import { startServer, stopProcess, untilHealthy, type StartedProcess } from './processes.js';
 
 const HOST = '127.0.0.1';
@@ -16,8 +17,13 @@ export interface ProcessClusterOptions {
   readonly pieceLength?: string;
   /** Added to the files of a role, as YAML text. */
   readonly extra?: Partial<Record<'origin' | 'agent' | 'tracker' | 'proxy' | 'build-index', string>>;
-  /** Added to what one process is given, by its name: YAML (a key that is there already is replaced) and flags. */
-  readonly own?: Readonly<Record<string, { readonly yaml?: string; readonly flags?: readonly string[] }>>;
+  /**
+   * Added to what one process is given, by its name: YAML (a key that is there already is replaced), flags, and a command
+   * that starts it.
+   */
+  readonly own?: Readonly<
+    Record<string, { readonly yaml?: string; readonly flags?: readonly string[]; readonly under?: readonly string[] }>
+  >;
   /** Roles that run once; default: all, or none with `elsewhere`. */
   readonly shared?: readonly (typeof SHARED_ROLES)[number][];
   /** `host:port` of what is not started here, by name: tracker and build-index. */
@@ -34,6 +40,7 @@ export class ProcessCluster {
   readonly #options: ProcessClusterOptions;
   #ports: Record<string, number> = {};
   readonly #arguments = new Map<string, string[]>();
+  readonly #mounts: string[] = [];
 
   constructor(options: ProcessClusterOptions) {
     this.#options = options;
@@ -66,6 +73,12 @@ export class ProcessCluster {
     return new ProcessCluster({ origins: 0, agents, elsewhere });
   }
 
+  /** Give a process a small file system of its own for all that it keeps. Before the start. */
+  mount(name: string, mib: number): void {
+    mountTmpfs(this.path(name), mib);
+    this.#mounts.push(this.path(name));
+  }
+
   /** Start everything. */
   async start(): Promise<this> {
     const { origins, agents, elsewhere } = this.#options;
@@ -84,7 +97,7 @@ export class ProcessCluster {
   async startRole(name: string): Promise<StartedProcess> {
     const args = this.#arguments.get(name) ?? [...this.#prepare(name), ...(this.#options.own?.[name]?.flags ?? [])];
     this.#arguments.set(name, args);
-    const started = startServer(name, args, this.path(name));
+    const started = startServer(name, args, this.path(name), {}, this.#options.own?.[name]?.under);
     this.processes.set(name, started);
     const healthPort = name.startsWith('agent') ? `${name} api` : name;
     await untilHealthy(started, `http://${this.at(healthPort)}/health`);
@@ -104,6 +117,7 @@ export class ProcessCluster {
 
   async stop(): Promise<void> {
     await Promise.all([...this.processes.values()].reverse().map(async (started) => stopProcess(started)));
+    for (const mount of this.#mounts) unmount(mount);
     rmSync(this.directory, { recursive: true, force: true });
   }
 

@@ -44,14 +44,16 @@ export function startProcess(
   return { name, child, output: () => output, exited };
 }
 
-/** One role of the reference server. */
+/** One role of the reference server. @param under a command that starts what follows it, e.g. with fewer rights */
 export function startServer(
   name: string,
   args: readonly string[],
   cwd: string,
   env: Record<string, string> = {},
+  under: readonly string[] = [],
 ): StartedProcess {
-  return startProcess(name, process.execPath, [SERVER, ...args], { cwd, env });
+  const [command, ...rest] = [...under, process.execPath, SERVER, ...args] as [string, ...string[]];
+  return startProcess(name, command, rest, { cwd, env });
 }
 
 /** Ask until `url` answers 200. */
