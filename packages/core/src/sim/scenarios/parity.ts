@@ -20,6 +20,7 @@ export const parity: Scenario = {
       blobBytes: 256 * MiB,
       pieceBytes: MiB,
       startWithinMs: 100,
+      roots: true,
       streaming: true,
       link: 'token-bucket',
       agentUpBytesPerSecond: RATE,
