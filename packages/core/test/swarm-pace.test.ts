@@ -1,6 +1,6 @@
-/** How far ahead a peer is asked and how long it may take: `PeerPace` in the machine. */
+/** How far ahead a peer is asked and how long it may take (`PeerPace`), and what origins are spared, in the machine. */
 import test from 'ava';
-import { peerInfo, Scenario } from './support/swarm-scenario.js';
+import { peerInfo, peerOf, Scenario } from './support/swarm-scenario.js';
 
 test('a sole source is asked three pieces ahead, several one each, a far one as many as its round trip needs', (t) => {
   const s = new Scenario({ endgameDisabled: true }, 200).leech();
@@ -87,4 +87,81 @@ test('an agent that claims to have everything and sends nothing does not keep an
     s.delivers(origin, s.asked(origin)[0]!);
     t.true(s.asked(origin).length > 0);
   }
+});
+
+/** What peer `self` asks of an origin while `other`, who has nothing, is connected. */
+function shareOf(self: number, other: number, pieces: number): readonly number[] {
+  const s = new Scenario({ originPipelineLimit: pieces, readerShare: 0, peerId: peerOf(self) }, pieces).leech();
+  s.answered([peerInfo(1, { origin: true })]).incoming(other, []);
+  return [...s.asked(s.dialled(1, 'all'))];
+}
+
+test('connected agents divide an origin between them', (t) => {
+  const one = shareOf(0x80, 0x90, 60);
+  const two = shareOf(0x90, 0x80, 60);
+  t.true(one.length > 10 && two.length > 10);
+  t.deepEqual(
+    one.filter((piece) => two.includes(piece)),
+    [],
+  );
+});
+
+test('an agent that gets nothing has no share: readers do not wait for what it will never fetch', (t) => {
+  const s = new Scenario({ originPipelineLimit: 2, readerShare: 1 }, 80)
+    .leech([], { streaming: true })
+    .answered([peerInfo(1, { origin: true })]);
+  s.incoming(2, [40]);
+  const origin = s.dialled(1, 'all');
+  const have = new Set<number>();
+  /** Pieces stored while the reader waited for the same one. */
+  let longest = 0;
+  let waited = 0;
+  const lowest = (): number => {
+    let piece = 0;
+    while (have.has(piece)) piece++;
+    return piece;
+  };
+  for (let n = 0; n < 60; n++) {
+    const before = lowest();
+    const piece = s.asked(origin)[0]!;
+    s.pass(200).delivers(origin, piece);
+    have.add(piece);
+    waited = lowest() === before ? waited + 1 : 0;
+    longest = Math.max(longest, waited);
+  }
+  t.true(longest >= 1 && longest <= 12, `${longest} pieces came while the reader waited for one`);
+});
+
+test('an agent that gets pieces keeps its share, and has one again when it goes on', (t) => {
+  const s = new Scenario({ originPipelineLimit: 2, readerShare: 0 }, 200)
+    .leech()
+    .answered([peerInfo(1, { origin: true })]);
+  const agent = s.incoming(2, []);
+  const origin = s.dialled(1, 'all');
+  /** What is asked of the origin while `n` pieces come. */
+  const drawn = (n: number, onPiece: (n: number) => void): ReadonlySet<number> => {
+    const asked = new Set<number>();
+    for (let i = 0; i < n; i++) {
+      s.pass(200).delivers(origin, s.asked(origin)[0]!);
+      onPiece(i);
+      for (const piece of s.asked(origin)) asked.add(piece);
+    }
+    return asked;
+  };
+  const theirs = shareOf(2, 0x80, 200);
+  const notOurs = (asked: ReadonlySet<number>): number => theirs.filter((piece) => asked.has(piece)).length;
+  // Only its share is announced, as by an agent that asks origins.
+  const announced = [...theirs];
+  const gets = (): void => {
+    const piece = announced.pop()!;
+    s.announces(agent, piece).delivers(agent, piece);
+  };
+  const busy = drawn(30, (i) => {
+    if (i % 5 === 4) gets();
+  });
+  t.is(notOurs(busy), 0, 'only our share');
+  t.true(notOurs(drawn(40, () => undefined)) > 0, 'all of it');
+  gets();
+  drawn(2, () => undefined);
+  t.is(notOurs(drawn(6, () => undefined)), 0, 'only our share again');
 });

@@ -621,18 +621,3 @@ test('an origin is spared while an agent has everything', (t) => {
   s.closed(agent).pass(0);
   t.is(s.asked(origin).length, 2, 'but not when the agent goes');
 });
-
-test('connected agents divide an origin between them', (t) => {
-  const first = (self: number, other: number): number[] => {
-    const s = new Scenario({ originPipelineLimit: 60, readerShare: 0, peerId: peerOf(self) }, 60).leech();
-    s.answered([peerInfo(1, { origin: true })]).incoming(other, []);
-    return [...s.asked(s.dialled(1, 'all'))];
-  };
-  const one = first(0x80, 0x90);
-  const two = first(0x90, 0x80);
-  t.true(one.length > 10 && two.length > 10);
-  t.deepEqual(
-    one.filter((piece) => two.includes(piece)),
-    [],
-  );
-});

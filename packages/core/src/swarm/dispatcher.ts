@@ -95,7 +95,7 @@ export class Dispatcher {
       connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
       this.#roundTripMs = Math.min(this.#roundTripMs, connection.pace.roundTripMs);
     } else if (this.#roundTripMs < Infinity) connection.pace.roundTripMs = this.#roundTripMs;
-    this.#sparing.attach(connection);
+    this.#sparing.attach(connection, this.#context.now);
     const { snapshot } = connection;
     connection.snapshot = undefined;
     if (snapshot !== undefined && snapshot.count < this.own.have.count) this.#catchUp(connection, snapshot);
@@ -404,6 +404,7 @@ export class Dispatcher {
     this.peers.rarity.done(piece);
     this.senders?.note(piece, connection);
     this.lastStoredAt = now;
+    this.#sparing.stored(now, this.#context.config);
     const freed = this.requests.expirePiece(piece);
     if (connection !== undefined) {
       const { peer, origin } = connection;

@@ -4,8 +4,9 @@
  * any piece that no agent has; after `originIdleMs` for anything.
  *
  * Shares: agents that are connected with each other divide the pieces by rendezvous hashing over their peer ids, without a
- * word. Nodes with different neighbours draw different borders, hence the waits. Source: ours; Go asks every origin for
- * anything (spec p2p.md §5.3), so agents that start together all fetch the same pieces.
+ * word. Nodes with different neighbours draw different borders, hence the waits. Agents that get nothing have no share: one
+ * that holds a range, or whose client went away, fetches nothing, and readers would wait for its share until the end.
+ * Source: ours; Go asks every origin for anything (spec p2p.md §5.3), so agents that start together all fetch the same pieces.
  */
 import type { PeerId } from '../content/index.js';
 import type { Connection } from './connection.js';
@@ -16,13 +17,18 @@ import type { SwarmConfig } from './config.js';
  * 3 origins of 64 MiB/s, 24 pieces, at 1 s: 1.9 copies leave the origins without shares, 1.3 with them.
  */
 const SHARE_WAIT = 0.1;
+/**
+ * An agent that got no piece while we got so many, and for `originIdleMs`, has no share until it gets one. Guess: agents of
+ * one swarm get pieces at like rates, so that none falls so far behind by chance.
+ */
+const SHARE_PIECES = 8;
 
 /** What a peer is spared: everything but our share of what no agent has, what agents have, or nothing. */
 export type Sparing = 'all-but-share' | 'held' | 'nothing';
 
 export class OriginSparing {
   readonly #self: number;
-  readonly #agents = new Map<number, number>();
+  readonly #agents = new Map<number, Agent>();
   /** Agents that did not answer their last request: what they say they have may never come. */
   readonly #silent = new Set<number>();
 
@@ -30,13 +36,27 @@ export class OriginSparing {
     this.#self = seedOf(self);
   }
 
-  attach(connection: Connection): void {
-    if (!connection.origin) this.#agents.set(connection.conn, seedOf(connection.peer));
+  attach(connection: Connection, now: number): void {
+    if (connection.origin) return;
+    const { conn, peer, bits } = connection;
+    this.#agents.set(conn, { connection, seed: seedOf(peer), has: bits?.count ?? 0, behind: 0, gainedAt: now });
   }
 
   detach(connection: Connection): void {
     this.#agents.delete(connection.conn);
     this.#silent.delete(connection.conn);
+  }
+
+  /** We got a piece. O(attached agents). */
+  stored(now: number, config: SwarmConfig): void {
+    for (const agent of this.#agents.values()) {
+      const has = agent.connection.bits?.count ?? 0;
+      if (has !== agent.has) {
+        agent.has = has;
+        agent.behind = 0;
+        agent.gainedAt = now;
+      } else if (agent.behind < SHARE_PIECES || now >= agent.gainedAt + config.originIdleMs) agent.behind++;
+    }
   }
 
   /** A request to the peer has expired. */
@@ -68,9 +88,21 @@ export class OriginSparing {
   /** True when `piece` is our share. O(attached agents). */
   isMine(piece: number): boolean {
     const mine = weigh(this.#self, piece);
-    for (const agent of this.#agents.values()) if (weigh(agent, piece) > mine) return false;
+    for (const { seed, behind } of this.#agents.values())
+      if (behind <= SHARE_PIECES && weigh(seed, piece) > mine) return false;
     return true;
   }
+}
+
+interface Agent {
+  readonly connection: Connection;
+  readonly seed: number;
+  /** Pieces that it has, as seen when we last got one. */
+  has: number;
+  /** Pieces that we got since it got one; beyond {@link SHARE_PIECES} it has no share. */
+  behind: number;
+  /** When it was attached or seen to have got a piece. */
+  gainedAt: number;
 }
 
 function seedOf(peer: PeerId): number {
