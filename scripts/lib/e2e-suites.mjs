@@ -9,6 +9,8 @@ const demoSuite = { name: 'demo: npm start -- --exit', command: 'npm', args: ['s
 export const e2eSuites = [
   demoSuite,
   e2e('packages/reference-server/dist-test/e2e/failures.e2e.test.js', 300),
+  e2e('packages/reference-server/dist-test/e2e/engine-disk.e2e.test.js', 300),
+  e2e('packages/reference-server/dist-test/e2e/engine-limits.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/peer-tls.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/parity.e2e.test.js', 180),
   e2e('packages/backends/dist-test/e2e/s3-ceph.e2e.test.js', 240),
