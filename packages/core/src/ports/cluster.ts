@@ -51,7 +51,7 @@ export interface TrackerClient {
     check: (layer: Uint8Array) => Promise<void>,
     signal?: CancelSignal,
   ): Promise<void>;
-  /** @throws KrakenError `not-ready` */
+  /** Whether it can work. @throws KrakenError `not-ready` */
   checkReady(signal?: CancelSignal): Promise<void>;
 }
 
