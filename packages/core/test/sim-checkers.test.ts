@@ -316,7 +316,7 @@ test('a failing run is made small, down to the step at which it fails', (t) => {
 
 test('what only looks see is found at its first step', (t) => {
   const run = runOf(mutationOf('rarity'));
-  const options = { ...NOISE, checkIntervalMs: 1000, agentUpBytesPerSecond: 1e6 };
+  const options = { ...NOISE, checkIntervalMs: 1000, agentUpBytesPerSecond: 4e5 };
   const atLook = run(options)!;
   t.is(atLook.checker, 'rarity');
   t.is(atLook.atMs % 1000, 0, 'without shrinking it is seen at an interval');

@@ -281,7 +281,7 @@ export class Dispatcher {
     const without = spares ? this.peers.partialHeld : undefined;
     const question = this.#candidates.ask(bits, without, connection.avoid, now);
     const share = spares && sparing === 'all-but-share' ? this.#sparing : undefined;
-    if (this.readers.size > 0 && random.unit() < config.readerShare) {
+    if (this.readers.size > 0 && random.unit() < this.readers.share(this.own.have, config.readerShare)) {
       const piece = this.readers.choose(question, this.own.have, random, share);
       if (piece >= 0) return piece;
     }

@@ -11,6 +11,10 @@ import type { Pull } from './pulls.js';
 /** Candidates looked at for one of our share. Guess: more than the neighbours of a node. */
 const SHARE_PROBES = 32;
 
+/** Parts of a blob between which the share of its readers rises. Simulated; see {@link Readers.share}. */
+const RISES_FROM = 0.2;
+const RISEN_AT = 0.8;
+
 export class Readers {
   readonly #readers: Pull[] = [];
   readonly #ranges = new Map<number, Set<Pull>>();
@@ -58,6 +62,15 @@ export class Readers {
       if (this.addRange(pull, have)) done.push(pull);
     }
     return done;
+  }
+
+  /**
+   * Share of the requests that goes to readers: `first` until a fifth of the blob is here, then more and more, all of them from
+   * four fifths on. By then most pieces are everywhere, and what is left of the prefix is what readers and the hash wait for.
+   */
+  share(have: Bitfield, first: number): number {
+    const risen = (have.count / have.length - RISES_FROM) / (RISEN_AT - RISES_FROM);
+    return first + (1 - first) * Math.min(1, Math.max(0, risen));
   }
 
   /**
