@@ -2,6 +2,7 @@
 // benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed. `--as-is` measures what is
 // built, without building.
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, run } from '../scripts/lib/ensure-built.mjs';
 import { Payloads } from './engine/payloads.mjs';
@@ -43,6 +44,7 @@ if (!values['as-is']) {
 
 const startedAt = new Date();
 const begun = { at: performance.now(), machine: machineCpuSec() };
+const [loadBefore = 0] = loadavg();
 const payloads = new Payloads();
 const lines = [];
 try {
@@ -61,6 +63,8 @@ const result = {
   machine: describeMachine(),
   /** How many cores were busy on average, with whatever ran. */
   busyCores: (machineCpuSec() - begun.machine) / ((performance.now() - begun.at) / 1000),
+  /** Processes that ran or wanted to, before anything was measured. */
+  loadBefore,
   lines,
 };
 const table = writeTable(result);

@@ -1,5 +1,8 @@
 // A result as a Markdown table. Owns how a line is judged.
 
+/** Load from which on others take part in what is measured. */
+const DISTURBED_LOAD = 1;
+
 /** @returns 'aim', 'ok', 'MISSED', or '' for a line without bounds */
 export function verdictOf({ value, must, aim, atLeast = false }) {
   const holds = (bound) => (atLeast ? value >= bound : value <= bound);
@@ -8,8 +11,8 @@ export function verdictOf({ value, must, aim, atLeast = false }) {
   return holds(must) ? 'ok' : 'MISSED';
 }
 
-/** @param {{ startedAt: string, rounds: number, storage: string, machine: object, busyCores: number, lines: object[] }} result */
-export function writeTable({ startedAt, rounds, storage, machine, busyCores, lines }) {
+/** @param {{ startedAt: string, rounds: number, storage: string, machine: object, busyCores: number, loadBefore: number, lines: object[] }} result */
+export function writeTable({ startedAt, rounds, storage, machine, busyCores, loadBefore, lines }) {
   const { cpu, cores, memoryGiB, kernel, node, congestionControl } = machine;
   const rows = lines.map((line) => [
     line.name,
@@ -19,11 +22,19 @@ export function writeTable({ startedAt, rounds, storage, machine, busyCores, lin
     verdictOf(line),
     line.detail,
   ]);
+  const disturbed =
+    loadBefore < DISTURBED_LOAD
+      ? []
+      : [
+          `**Disturbed:** the load was ${loadBefore.toFixed(1)} before anything was measured. Times are of no use; CPU is too high.`,
+          '',
+        ];
   return [
     `# Engine, ${startedAt.slice(0, 10)}`,
     '',
     `Medians of ${rounds} runs; references measured in the same run, in turns. ${cores} cores of ${cpu}, ${memoryGiB} GiB, Linux ${kernel} (${congestionControl}), Node ${node}; loopback, payload in ${storage}. On average ${busyCores.toFixed(1)} cores were busy, the measurement included. CPU is that of whole processes, threads and the start of leechers included.`,
     '',
+    ...disturbed,
     ...table(['what', 'measured', 'must', 'aim', '', 'detail'], rows),
     '',
   ].join('\n');

@@ -119,6 +119,8 @@ export class HashWorker {
     const thread = new Worker(new URL('./hash-worker-entry.js', import.meta.url), {
       name: 'kraken-hash',
       execArgv: [],
+      // It makes little but garbage; by default a thread lets 16 MiB of it gather.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     if (this.#awaited === 0) thread.unref();
     thread.on('message', (reply: HashReply) => {

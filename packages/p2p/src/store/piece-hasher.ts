@@ -143,6 +143,8 @@ export class PieceHasher {
     const thread = new Worker(new URL('./piece-hash-entry.js', import.meta.url), {
       name: 'kraken-piece-hash',
       execArgv: [],
+      // It makes little but garbage; by default a thread lets 16 MiB of it gather.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
     thread.unref();
     thread.on('message', (reply: PieceHashReply) => {
