@@ -144,6 +144,9 @@ export class Load {
 
 function textOf(error) {
   const text = error instanceof Error ? `${error.code ?? error.name}: ${error.message}` : String(error);
-  // Without what differs from blob to blob, so that failures can be counted by what they say.
-  return text.replaceAll(/[0-9a-f]{16,}/g, '…').slice(0, TEXT_MAX);
+  // Without what differs from blob to blob and from process to process, so that failures can be counted by what they say.
+  return text
+    .replaceAll(/[0-9a-f]{16,}/g, '…')
+    .replaceAll(/:\d{4,5}\b/g, ':…')
+    .slice(0, TEXT_MAX);
 }

@@ -15,12 +15,14 @@ const PUSHING_PART = 0.92;
 /** Time between kills and until the restart. */
 const KILL_EVERY_MS = [10_000, 30_000];
 const DOWN_MS = [200, 5000];
+/** After this part of the run the steady processes are left alone, so that they are warm when the second half begins. */
+const KILLING_ALL_PART = 0.4;
 /** One end in so many is an orderly stop instead of a kill. */
 const ORDERLY_ONE_IN = 4;
 
 /**
  * @param {{ seed: number, durationMs: number, blobs: number, agents: string[], origins: string[], names: string[], steady: string[] }} options
- *   `steady`: processes that nobody kills in the second half
+ *   `steady`: processes that nobody kills in the later part
  * @returns {{
  *   blobs: { seed: string, length: number, atMs: number, origin: string, pulls: { agent: string, door: 'registry' | 'api', afterMs: number, delete: boolean }[] }[],
  *   ends: { name: string, atMs: number, downMs: number, orderly: boolean }[],
@@ -69,7 +71,7 @@ function drawEnds(random, { durationMs, names, steady }) {
   let atMs = between(random, KILL_EVERY_MS) / 2;
   // The last one is back before the end.
   while (atMs < durationMs - DOWN_MS[1]) {
-    const name = pick(random, atMs < durationMs / 2 ? names : mortal);
+    const name = pick(random, atMs < durationMs * KILLING_ALL_PART ? names : mortal);
     ends.push({ name, atMs, downMs: between(random, DOWN_MS), orderly: random.below(ORDERLY_ONE_IN) === 0 });
     atMs += between(random, KILL_EVERY_MS);
   }

@@ -5,8 +5,9 @@ import { slopeOf } from './slope.mjs';
 export const BOUNDS = { rssMiBPerHour: 30, descriptorsPerHour: 30, rssMiB: 300, descriptors: 1000 };
 /** A process grows to its working size after a start; its first minute is not judged. */
 const WARM_UP_MS = 60_000;
-/** Fewer readings make no line. */
-const SAMPLES_MIN = 24;
+/** Fewer readings make no line, and of a line through so few nothing is believed: memory goes up and down with the work. */
+const SAMPLES_MIN = 12;
+const JUDGED_SAMPLES_MIN = 60;
 
 /**
  * One row a process, over the second half of the run.
@@ -20,16 +21,17 @@ export function judge(samples, { durationMs, restarts }) {
     const open = all.map(({ descriptors }) => descriptors);
     const peaks = { rss: Math.max(...rss), open: Math.max(...open) };
     const lines = lineOf(late, longestLife(all, late));
+    const isJudged = lines !== undefined && lines.count >= JUDGED_SAMPLES_MIN;
     const tooMuch = [
       peaks.rss > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
       peaks.open > BOUNDS.descriptors && `more than ${BOUNDS.descriptors} descriptors`,
-      lines !== undefined && grows(lines.rss, BOUNDS.rssMiBPerHour) && 'RSS grows',
-      lines !== undefined && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
+      isJudged && grows(lines.rss, BOUNDS.rssMiBPerHour) && 'RSS grows',
+      isJudged && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
     ].filter(Boolean);
     const slopes =
       lines === undefined
         ? 'slope: restarted too often or run too short'
-        : `RSS ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)`;
+        : `RSS ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings${isJudged ? '' : ', not judged'})`;
     return {
       text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rss.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
       failed: tooMuch.length > 0,

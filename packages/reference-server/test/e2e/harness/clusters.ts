@@ -79,7 +79,7 @@ export class ProcessCluster {
     this.#mounts.push(this.path(name));
   }
 
-  /** Start everything. */
+  /** Start everything; when something fails, what has started is stopped. */
   async start(): Promise<this> {
     const { origins, agents, elsewhere } = this.#options;
     const shared = this.#options.shared ?? (elsewhere === undefined ? SHARED_ROLES : []);
@@ -87,9 +87,14 @@ export class ProcessCluster {
     for (let i = 1; i <= origins; i++) names.push(`origin-${i}`, `origin-${i} peer`);
     for (let i = 1; i <= agents; i++) names.push(`agent-${i}`, `agent-${i} peer`, `agent-${i} api`);
     this.#ports = await choosePorts(Object.fromEntries(names.map((name) => [name, 0])), HOST);
-    for (let i = 1; i <= origins; i++) await this.startRole(`origin-${i}`);
-    for (const name of shared) await this.startRole(name);
-    for (let i = 1; i <= agents; i++) await this.startRole(`agent-${i}`);
+    try {
+      for (let i = 1; i <= origins; i++) await this.startRole(`origin-${i}`);
+      for (const name of shared) await this.startRole(name);
+      for (let i = 1; i <= agents; i++) await this.startRole(`agent-${i}`);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
     return this;
   }
 
