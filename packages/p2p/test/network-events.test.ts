@@ -117,7 +117,7 @@ test('a download that fails, and a peer that cannot be dialled, are logged with 
 });
 
 const addedAs = (complete: boolean): SwarmObservation =>
-  ({ kind: 'torrent-added', digest, infoHash, complete, rooted: false }) as SwarmObservation;
+  ({ kind: 'torrent-added', digest, infoHash, complete, rooted: false });
 const added = addedAs(false);
 
 test('events of torrents that end early; observations that Go has no event for', (t) => {

@@ -66,9 +66,10 @@ export class Readers {
 
   /**
    * Share of the requests that goes to readers: `first` until a fifth of the blob is here, then more and more, all of them from
-   * four fifths on. By then most pieces are everywhere, and what is left of the prefix is what readers and the hash wait for.
+   * four fifths on; none when `first` is 0. By then most pieces are everywhere, and what is left of the prefix is what readers and the hash wait for.
    */
   share(have: Bitfield, first: number): number {
+    if (first === 0) return 0;
     const risen = (have.count / have.length - RISES_FROM) / (RISEN_AT - RISES_FROM);
     return first + (1 - first) * Math.min(1, Math.max(0, risen));
   }
