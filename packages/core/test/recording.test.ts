@@ -74,8 +74,8 @@ test('every machine of simulated runs with faults replays without difference', (
 });
 
 test('an altered recording is found at the altered step, with event, expected and got', (t) => {
-  // An agent: origins choose nothing.
-  const agents = recordedRun(1).filter(([head = '']) => head.includes('"agent"'));
+  // An agent with blobs of several pieces: origins choose nothing.
+  const agents = recordedRun(2).filter(([head = '']) => head.includes('"agent"'));
   const [lines = []] = agents.sort((a, b) => b.length - a.length);
   const at = lines.findIndex((line) => line.includes('"type":"piece-stored"') && line.includes('"ok"'));
   t.true(at > 1);

@@ -116,8 +116,13 @@ test('a download that fails, and a peer that cannot be dialled, are logged with 
   t.is(log.of('Download failure')[1]?.level, 'debug', 'the caller gave up');
 });
 
-const addedAs = (complete: boolean): SwarmObservation =>
-  ({ kind: 'torrent-added', digest, infoHash, complete, rooted: false });
+const addedAs = (complete: boolean): SwarmObservation => ({
+  kind: 'torrent-added',
+  digest,
+  infoHash,
+  complete,
+  rooted: false,
+});
 const added = addedAs(false);
 
 test('events of torrents that end early; observations that Go has no event for', (t) => {
