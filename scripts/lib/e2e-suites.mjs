@@ -12,6 +12,7 @@ export const e2eSuites = [
   e2e('packages/reference-server/dist-test/e2e/engine-disk.e2e.test.js', 300),
   e2e('packages/reference-server/dist-test/e2e/engine-limits.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/peer-tls.e2e.test.js', 240),
+  e2e('packages/reference-server/dist-test/e2e/hostile-peers.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/parity.e2e.test.js', 180),
   e2e('packages/backends/dist-test/e2e/s3-ceph.e2e.test.js', 240),
   e2e('packages/reference-server/dist-test/e2e/real-clients.e2e.test.js', 420),

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 
 export const root = new URL('../..', import.meta.url).pathname;
 
+/** Longer than the slowest installation seen from a registry that answers. */
+const INSTALL_LIMIT_MS = 900_000;
+
 /** Run a command in the checkout; exits with its code when it fails. */
 export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
@@ -23,7 +26,11 @@ export function ensureBuilt(...projects) {
   const lock = join(root, 'package-lock.json');
   if (!existsSync(marker) || statSync(marker).mtimeMs < statSync(lock).mtimeMs) {
     console.error('Installing dependencies (once) …');
-    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 'ignore', 'inherit'] });
+    // The lock file says what each package must hash to, so what an earlier installation left in the cache is as good.
+    run('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      timeout: INSTALL_LIMIT_MS,
+    });
   }
   build(...projects);
 }

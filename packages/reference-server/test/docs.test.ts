@@ -327,3 +327,17 @@ test('files of a Go deployment load unchanged: Kraken’s base files, and childr
     }
   });
 });
+
+test('every end-to-end test file is a suite of its own, with a time limit', async (t) => {
+  const { e2eSuites } = (await import(join(root, 'scripts/lib/e2e-suites.mjs'))) as {
+    e2eSuites: { args: string[]; limitSeconds: number }[];
+  };
+  const run = e2eSuites.flatMap(({ args }) => args.filter((arg) => arg.endsWith('.e2e.test.js')));
+  const files = ['backends', 'reference-server'].flatMap((name) =>
+    readdirSync(join(root, 'packages', name, 'test/e2e'))
+      .filter((file) => file.endsWith('.e2e.test.ts'))
+      .map((file) => `packages/${name}/dist-test/e2e/${file.replace(/ts$/, 'js')}`),
+  );
+  t.deepEqual([...run].sort(), [...files].sort());
+  t.true(e2eSuites.every(({ limitSeconds }) => limitSeconds > 0));
+});
