@@ -317,6 +317,18 @@ test('a reader gets its share of the requests in order, the rest is by policy', 
   t.true(inOrder > 25 && inOrder < 80, `${inOrder} of 100 near the reader`);
 });
 
+test('the fewer holes a blob has behind its prefix, the more requests go to its reader', (t) => {
+  const inOrder = (readerShare: number, density: number): number => {
+    const have = Array.from({ length: 1000 }, (_, piece) => piece).filter((piece) => piece % 20 >= density * 20);
+    const s = new Scenario({ readerShare, pipelineLimit: 40 }, 1000).leech(have, { streaming: true });
+    return s.asked(s.incoming(1, 'all')).filter((piece) => piece < 40 / density).length;
+  };
+  t.is(inOrder(0.1, 0.25), 40);
+  const [many, some] = [inOrder(0.1, 0.8), inOrder(0.1, 0.4)];
+  t.true(many < some && some < 40, `${many}, ${some}`);
+  t.true(inOrder(0, 0.25) < 40);
+});
+
 test('a reader that moved on is served from there', (t) => {
   const s = new Scenario({ readerShare: 1, pipelineLimit: 2 }, 100).leech([], { streaming: true });
   s.step({ type: 'reader-moved', pull: 1, piece: 50 }).step({ type: 'reader-moved', pull: 9, piece: 3 });

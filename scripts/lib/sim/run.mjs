@@ -11,7 +11,7 @@ const CHILD = fileURLToPath(new URL('./child.mjs', import.meta.url));
  */
 export function simulate(options) {
   return new Promise((resolve, reject) => {
-    const child = fork(CHILD, { serialization: 'advanced', execArgv: ['--max-old-space-size=16384'] });
+    const child = fork(CHILD, { serialization: 'advanced', execArgv: ['--max-semi-space-size=64', '--max-old-space-size=16384'] });
     let outcome;
     child.once('message', (message) => (outcome = message));
     child.once('error', reject);

@@ -11,14 +11,16 @@ import type { Pull } from './pulls.js';
 /** Candidates looked at for one of our share. Guess: more than the neighbours of a node. */
 const SHARE_PROBES = 32;
 
-/** Parts of a blob between which the share of its readers rises. Simulated; see {@link Readers.share}. */
-const RISES_FROM = 0.2;
-const RISEN_AT = 0.8;
+/** Densities of holes between which the share of the readers rises. Simulated; see {@link Readers.share}. */
+const RISES_AT = 0.6;
+const RISEN_AT = 0.25;
 
 export class Readers {
   readonly #readers: Pull[] = [];
   readonly #ranges = new Map<number, Set<Pull>>();
   readonly #filedUnder = new Map<Pull, number>();
+  /** No lower piece was missing when it was last looked at. */
+  #prefix = 0;
 
   /** Number of in-order readers. */
   get size(): number {
@@ -65,12 +67,17 @@ export class Readers {
   }
 
   /**
-   * Share of the requests that goes to readers: `first` until a fifth of the blob is here, then more and more, all of them from
-   * four fifths on; none when `first` is 0. By then most pieces are everywhere, and what is left of the prefix is what readers and the hash wait for.
+   * Share of the requests that goes to readers: `first`, and more the fewer holes are left behind the prefix, in the end all of them;
+   * none when `first` is 0. Readers and the whole-blob hash run through what lies between two holes at once: where holes are few, the prefix
+   * grows faster than the hash can follow, and what it is behind by when the last piece comes is what everybody waits for.
    */
   share(have: Bitfield, first: number): number {
     if (first === 0) return 0;
-    const risen = (have.count / have.length - RISES_FROM) / (RISEN_AT - RISES_FROM);
+    const prefix = have.firstClear(this.#prefix);
+    if (prefix < 0) return 1;
+    this.#prefix = prefix;
+    const holes = (have.length - have.count) / (have.length - prefix);
+    const risen = (RISES_AT - holes) / (RISES_AT - RISEN_AT);
     return first + (1 - first) * Math.min(1, Math.max(0, risen));
   }
 
