@@ -6,6 +6,7 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, run } from '../scripts/lib/ensure-built.mjs';
 import { Payloads } from './engine/payloads.mjs';
+import { bundlePeer } from './engine/peer-bundle.mjs';
 import { LIMIT_GROUPS } from './engine/limits.mjs';
 import { GROUPS as ENGINE_GROUPS } from './engine/rows.mjs';
 import { describeMachine, machineCpuSec } from './lib/machine.mjs';
@@ -44,6 +45,7 @@ if (!values['as-is']) {
   ensureBuilt();
   // As the server is shipped.
   run('npm', ['run', '--silent', 'bundle']);
+  bundlePeer();
 }
 
 const startedAt = new Date();

@@ -18,10 +18,10 @@ export function isFresh(directory) {
   }
 }
 
-/** The exports of `cli/main.js`. */
-export async function loadCommand(dist = new URL('../dist/', import.meta.url)) {
+/** The `main` of a module, out of the bundle below `dist` if that is fresh. */
+export async function loadCommand(dist = new URL('../dist/', import.meta.url), module = new URL('cli/main.js', dist)) {
   const bundle = new URL('bundle/', dist);
-  return isFresh(bundle) ? runBundle(bundle) : import(new URL('cli/main.js', dist).href);
+  return isFresh(bundle) ? runBundle(bundle) : import(module.href);
 }
 
 function runBundle(directory) {

@@ -3,7 +3,8 @@
  * pieces under way and one read buffer.
  */
 import { parentPort } from 'node:worker_threads';
-import { HASH_BYTES, pieceCountOf, rootOfLayer } from '@kraken/core/content';
+import { pieceCountOf } from '@kraken/core/content/piece-count';
+import { HASH_BYTES, rootOfLayer } from '@kraken/core/content/piece-layer';
 import { DescribeJob, hashPiece, LeafHashes, sha256 } from './piece-hash-jobs.js';
 import type { PieceHashReply, PieceHashRequest } from './piece-hash-messages.js';
 

@@ -1,0 +1,113 @@
+// Peers of ours in a process of their own; peer-process.mjs starts it. Arguments: one JSON object.
+//   role      import | seeder | leecher
+//   dir       directory of the store
+//   file      import: what to put into the store
+//   digest    of the blob
+//   tracker   host:port, not for import
+//   pieceLayer, blobHash   what is checked beside the CRC-32 of each piece
+//   nodes     seeder: so many peers over one store
+//   node      settings of the node that differ from the defaults
+//   tls       absent, or PEM files of transport security
+import { createReadStream, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { parseDigest, serializeMetaInfo } from '@kraken/core/content';
+import { createPassiveRing, createPeerNode, createTrackerClient, DiskStore } from '@kraken/p2p';
+import { HashWorker } from '../../packages/p2p/dist/store/hash-worker.js';
+import { commands, say, usage } from '../lib/events.mjs';
+
+const NAMESPACE = 'bench';
+
+export async function main([argument]) {
+  const options = JSON.parse(argument);
+  const digest = parseDigest(options.digest);
+  const { dir, role, pieceLayer = true, blobHash = true } = options;
+
+  if (!blobHash) leaveOutBlobHash(digest);
+  for (const name of ['cache', 'download', 'upload']) mkdirSync(join(dir, name), { recursive: true });
+  const store = await DiskStore.open({
+    cacheDir: join(dir, 'cache'),
+    downloadDir: join(dir, 'download'),
+    uploadDir: join(dir, 'upload'),
+    pieceLayer,
+  });
+
+  if (role === 'import') {
+    const { size } = statSync(options.file);
+    const id = await store.uploads.create();
+    await store.uploads.write(id, 0, createReadStream(options.file, { highWaterMark: 2 ** 20 }), size);
+    await store.uploads.commit(id, digest);
+    await store.generateMetaInfo(digest, options.pieceLength);
+    await store.close();
+    say('imported');
+  } else if (role === 'seeder') {
+    const metainfo = await store.metaInfo(digest);
+    const layer = await store.pieceLayer?.(digest);
+    const nodes = [];
+    for (let n = 0; n < (options.nodes ?? 1); n++) nodes.push(await startNode(store, options, { origin: n === 0 }));
+    for (const node of nodes) await node.seed(digest, NAMESPACE);
+    const peers = nodes.map(({ context: { peerId, ip, port, origin } }) => ({
+      peerId,
+      ip,
+      port,
+      origin,
+      complete: true,
+    }));
+    say('ready', {
+      blob: {
+        metainfo: serializeMetaInfo(metainfo),
+        peers,
+        ...(layer === undefined ? {} : { layer: Buffer.from(layer).toString('base64') }),
+      },
+      hasRoot: metainfo.piecesRoot !== undefined,
+      ...usage(),
+    });
+    commands(() => say('usage', usage()));
+  } else {
+    const node = await startNode(store, options, {});
+    const startCpuSec = usage().cpuSec;
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    // As the agent's HTTP route pulls, but nobody reads along.
+    const blob = await node.open(digest, { namespace: NAMESPACE });
+    await blob.finished;
+    delay.disable();
+    say('done', {
+      startCpuSec,
+      ...usage(),
+      loopDelayP99Ms: delay.percentile(99) / 1e6 - 1,
+      loopDelayMaxMs: delay.max / 1e6 - 1,
+    });
+    commands(() => say('usage', usage()));
+  }
+}
+
+function startNode(store, options, { origin = false }) {
+  const tracker = createTrackerClient({ ring: createPassiveRing({ hosts: () => [options.tracker] }) });
+  return createPeerNode({
+    store,
+    tracker,
+    peer: { ip: '127.0.0.1', origin },
+    listen: { host: '127.0.0.1', port: 0 },
+    ...(options.node ?? {}),
+    ...(options.tls === undefined ? {} : { tls: tlsOf(options.tls) }),
+  });
+}
+
+function tlsOf({ ca, cert, key }) {
+  return { mode: 'required', ca: [readFileSync(ca)], cert: readFileSync(cert), key: readFileSync(key) };
+}
+
+/**
+ * The product always checks the whole blob before it counts as complete. To tell what that costs, the bench takes the
+ * check out from below.
+ */
+function leaveOutBlobHash(digest) {
+  const unchecked = {
+    advance: () => undefined,
+    cancel: () => undefined,
+    finish: () => Promise.resolve(digest.slice('sha256:'.length)),
+  };
+  HashWorker.prototype.followGrown = () => unchecked;
+  HashWorker.prototype.follow = () => unchecked;
+}
