@@ -13,9 +13,10 @@ const WINDOW_S = [3, 20];
 /** Rates that follow at run time, each for so long. */
 const CHANGES_MB = [20, 40];
 const CHANGE_S = 4;
-/** A new rate holds from when every stretch of this length is within this part of it. */
-const STRETCH_S = 0.5;
+/** A new rate holds from when every stretch of this length is within this part of it, give or take the chunk by which counters move. */
+const STRETCH_S = 1;
 const TOLERANCE = 0.05;
+const CHUNK_MB = (512 * 2 ** 10) / MB;
 const SAMPLE_MS = 20;
 const NAMESPACE = 'bench/limits';
 /** The direction that is not measured. */
@@ -146,7 +147,8 @@ async function kept(side, node, agent, blob) {
 /** From when every stretch has the rate; Infinity when the last one has not. */
 function settledAt(samples, rateMB) {
   const end = samples.at(-1).at - STRETCH_S;
-  const holds = ({ at }) => Math.abs(rateBetween(samples, at, at + STRETCH_S) / rateMB - 1) <= TOLERANCE;
+  const offMax = TOLERANCE * rateMB + CHUNK_MB / STRETCH_S;
+  const holds = ({ at }) => Math.abs(rateBetween(samples, at, at + STRETCH_S) - rateMB) <= offMax;
   const starts = samples.filter(({ at }) => at <= end);
   const lastBad = starts.findLastIndex((start) => !holds(start));
   return starts[lastBad + 1]?.at ?? Infinity;
