@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { reportLine } from '../../../packages/core/dist/sim/index.js';
 
 const CHILD = fileURLToPath(new URL('./child.mjs', import.meta.url));
+/** Room for everything, and for young objects enough that few of those on their way between hosts are copied: 5 % sooner. */
+const NODE_FLAGS = ['--max-old-space-size=16384', '--max-semi-space-size=64'];
 
 /**
  * One run with these options.
@@ -11,7 +13,7 @@ const CHILD = fileURLToPath(new URL('./child.mjs', import.meta.url));
  */
 export function simulate(options) {
   return new Promise((resolve, reject) => {
-    const child = fork(CHILD, { serialization: 'advanced', execArgv: ['--max-semi-space-size=64', '--max-old-space-size=16384'] });
+    const child = fork(CHILD, { serialization: 'advanced', execArgv: NODE_FLAGS });
     let outcome;
     child.once('message', (message) => (outcome = message));
     child.once('error', reject);
@@ -39,7 +41,10 @@ export async function simulateAll(runs, jobs, done) {
 }
 
 /** Print one run. @returns whether all pulls finished and no checker objected */
-export function printRun({ options, faults, report, failure, realSeconds, cpuSeconds, rssMiB, node }, { label = '', json = false, say = console.log } = {}) {
+export function printRun(
+  { options, faults, report, failure, realSeconds, cpuSeconds, rssMiB, node },
+  { label = '', json = false, say = console.log } = {},
+) {
   say(JSON.stringify(options));
   for (const { atMs, untilMs, says } of faults) say(`# ${atMs.toFixed(0)}–${untilMs.toFixed(0)} ms: ${says}`);
   if (failure !== undefined) {

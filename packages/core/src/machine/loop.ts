@@ -19,7 +19,8 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
   readonly #host: Host;
   readonly #observe: StepObserver<Event, Effect, Host> | undefined;
   readonly #recorder: StepRecorder<Event, Effect> | undefined;
-  readonly #inbox: Event[] = [];
+  /** Events that came while a step was under way; absent when there are none, as nearly always. */
+  #inbox: Event[] | undefined;
   #running = false;
   #wakeAt: Millis | undefined;
   /** Number of `step` calls so far. */
@@ -40,15 +41,16 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
   /** Deliver one event. When no step is under way, its effects have been performed on return. */
   post(event: Event): void {
     if (this.#running) {
-      this.#inbox.push(event);
+      if (this.#inbox === undefined) this.#inbox = [event];
+      else this.#inbox.push(event);
       return;
     }
     this.#running = true;
     try {
       this.#step(event);
-      for (let i = 0; i < this.#inbox.length; i++) this.#step(this.#inbox[i] as Event);
+      if (this.#inbox !== undefined) this.#drain(this.#inbox);
     } finally {
-      if (this.#inbox.length > 0) this.#inbox.length = 0;
+      this.#inbox = undefined;
       this.#running = false;
     }
     const at = this.#machine.nextWakeup();
@@ -65,6 +67,11 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
     this.steps++;
     this.#observe?.(now, event, effects, this.#host);
     for (const effect of effects) this.#host.perform(effect);
+  }
+
+  /** Events that these steps cause are appended meanwhile. */
+  #drain(inbox: readonly Event[]): void {
+    for (let i = 0; i < inbox.length; i++) this.#step(inbox[i] as Event);
   }
 
   #record(recorder: StepRecorder<Event, Effect>, now: Millis, event: Event): Effect[] {

@@ -112,18 +112,23 @@ export const capacity: CheckerFactory = (violated, options) => {
     pending: new Set(),
   });
 
+  const booksOf = (host: SimHost): Books => {
+    let books = all.get(host);
+    if (books === undefined) all.set(host, (books = emptyBooks()));
+    return books;
+  };
+
   return {
+    // Most steps neither begin nor end a connection: those must not cost a look into the books.
     step(host, _now, event, effects) {
-      let books = all.get(host);
-      if (books === undefined) all.set(host, (books = emptyBooks()));
       if (event.type === 'announce-answered') for (const peer of event.peers) if (peer.origin) origins.add(peer.peerId);
-      if (event.type === 'dial-failed' || event.type === 'connection-closed') ended(books, event.conn);
-      else if (event.type === 'dial-succeeded') books.pending.delete(event.conn);
+      if (event.type === 'dial-failed' || event.type === 'connection-closed') ended(booksOf(host), event.conn);
+      else if (event.type === 'dial-succeeded') booksOf(host).pending.delete(event.conn);
       for (const effect of effects) {
-        if (effect.type === 'close') ended(books, effect.conn);
+        if (effect.type === 'close') ended(booksOf(host), effect.conn);
         else if (effect.type === 'dial')
-          began(host, books, effect.conn, effect.handshake.digest, origins.has(effect.peer));
-        else if (effect.type === 'accept') began(host, books, effect.conn, effect.handshake.digest, false);
+          began(host, booksOf(host), effect.conn, effect.handshake.digest, origins.has(effect.peer));
+        else if (effect.type === 'accept') began(host, booksOf(host), effect.conn, effect.handshake.digest, false);
       }
     },
     died(host) {
