@@ -5,6 +5,8 @@
 import type { Bitfield } from '../content/index.js';
 import type { PieceQuestion } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
+import type { Connection } from './connection.js';
+import type { PeerPieces } from './peer-pieces.js';
 import type { Rarity } from './rarity.js';
 
 /** How far ahead of a reader the first candidate is looked for, in words of 32 pieces. Guess: 2048 pieces. */
@@ -16,34 +18,36 @@ export class Candidates implements PieceQuestion {
   readonly random: Random;
   lowestGroup = 0;
   readonly #open: Bitfield;
-  #peer: Bitfield;
+  readonly #peers: PeerPieces;
+  #peer: Connection | undefined;
   #without: Bitfield | undefined;
   #avoid: ReadonlyMap<number, number> = new Map();
   #now = 0;
 
-  constructor(open: Bitfield, rarity: Rarity, random: Random) {
+  constructor(open: Bitfield, peers: PeerPieces, random: Random) {
     this.words = open.words.length;
-    this.rarity = rarity;
+    this.rarity = peers.rarity;
     this.random = random;
     this.#open = open;
-    this.#peer = open;
+    this.#peers = peers;
   }
 
   /**
+   * @param peer attached
    * @param without pieces that are left out (an origin is spared what agents have)
    * @param avoid pieces not to be asked of this peer until a time
    */
-  ask(peer: Bitfield, without: Bitfield | undefined, avoid: ReadonlyMap<number, number>, now: number): this {
+  ask(peer: Connection, without: Bitfield | undefined, avoid: ReadonlyMap<number, number>, now: number): this {
     this.#peer = peer;
     this.#without = without;
     this.#avoid = avoid;
     this.#now = now;
-    this.lowestGroup = peer.isComplete ? 0 : 1;
+    this.lowestGroup = this.#peers.isComplete(peer) ? 0 : 1;
     return this;
   }
 
   candidates(w: number): number {
-    let mask = (this.#open.words[w] as number) & (this.#peer.words[w] as number);
+    let mask = this.#peer === undefined ? 0 : (this.#open.words[w] as number) & this.#peers.word(this.#peer, w);
     if (mask === 0) return 0;
     if (this.#without !== undefined) mask &= ~(this.#without.words[w] as number);
     if (this.#avoid.size > 0) {

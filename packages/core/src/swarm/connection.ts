@@ -17,6 +17,8 @@ const NOTHING: ReadonlyMap<number, number> = new Map();
 
 export class Connection {
   phase: ConnectionPhase;
+  /** Where `PeerPieces` keeps what the peer has; -1 unless it is attached. Kept by `PeerPieces`. */
+  row = -1;
   /** The remote speaks our version of the protocol; else it is a Go peer, or not known yet. */
   ours = false;
   /** The remote hands piece layers out. */
@@ -44,8 +46,6 @@ export class Connection {
   readonly pace = new PeerPace();
   /** Since when nothing is asked of it. */
   idleSince = 0;
-  /** What the peer has, while it is attached. Kept by `PeerPieces`. */
-  bits: Bitfield | undefined;
   /** What is asked of it, in the order of asking. Kept by `PieceRequests`. */
   readonly asked: PieceRequest[] = [];
   /** Pieces whose payload may still come although the request is over. Kept by `PieceRequests`. */

@@ -50,7 +50,6 @@ export class Dispatcher {
   readonly #context: SwarmContext;
   readonly #torrent: Torrent;
   readonly #pieces: number;
-  readonly #attached = new Map<number, Connection>();
   readonly #candidates: Candidates;
   readonly #sparing: OriginSparing;
   /** Least round trip of our dials so far, ms. */
@@ -65,7 +64,7 @@ export class Dispatcher {
     this.#pieces = have.length;
     this.own = new OwnPieces(have);
     this.peers = new PeerPieces(have);
-    this.#candidates = new Candidates(this.own.open, this.peers.rarity, context.random);
+    this.#candidates = new Candidates(this.own.open, this.peers, context.random);
     this.#sparing = new OriginSparing(context.config.peerId);
     this.lastStoredAt = context.now;
     const blames = metainfo.piecesRoot === undefined && context.config.role === 'agent';
@@ -78,8 +77,9 @@ export class Dispatcher {
     return suspects === undefined || suspects.count === 0 ? undefined : suspects;
   }
 
-  get attached(): ReadonlyMap<number, Connection> {
-    return this.#attached;
+  /** Attached peers, in the order of attaching. */
+  get attached(): readonly Connection[] {
+    return this.peers.peers;
   }
 
   /** Ask for nothing more; what is under way may finish. */
@@ -90,12 +90,11 @@ export class Dispatcher {
   /** A peer is connected. Tells it what we got since our handshake (spec p2p.md §5.9), then asks. */
   attach(connection: Connection, bits: Bitfield): void {
     this.peers.add(connection, bits);
-    this.#attached.set(connection.conn, connection);
     if (!connection.inbound) {
       connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
       this.#roundTripMs = Math.min(this.#roundTripMs, connection.pace.roundTripMs);
     } else if (this.#roundTripMs < Infinity) connection.pace.roundTripMs = this.#roundTripMs;
-    this.#sparing.attach(connection, this.#context.now);
+    this.#sparing.attach(connection, bits.count, this.#context.now);
     const { snapshot } = connection;
     connection.snapshot = undefined;
     if (snapshot !== undefined && snapshot.count < this.own.have.count) this.#catchUp(connection, snapshot);
@@ -105,9 +104,8 @@ export class Dispatcher {
 
   /** A peer is gone: what it was asked for is asked elsewhere. */
   detach(connection: Connection): void {
-    this.#attached.delete(connection.conn);
-    this.peers.remove(connection);
     this.#sparing.detach(connection);
+    this.peers.remove(connection);
     for (const piece of this.requests.drop(connection)) this.#release(piece);
     this.fillAll();
   }
@@ -115,17 +113,15 @@ export class Dispatcher {
   /** Ask every attached peer for more, up to its quota. */
   fillAll(): void {
     if (this.#stopped || this.own.wantedMissing === 0) return;
-    for (const connection of this.#attached.values()) this.fill(connection);
+    for (const connection of this.attached) this.fill(connection);
   }
 
   /** Ask a peer for more, up to its quota. */
   fill(connection: Connection): void {
-    if (this.#stopped || this.own.wantedMissing === 0 || connection.phase !== 'active') return;
-    const { bits } = connection;
-    if (bits === undefined) return;
+    if (this.#stopped || this.own.wantedMissing === 0 || connection.phase !== 'active' || connection.row < 0) return;
     const sparing = this.#sparingOf(connection);
     for (let quota = this.#quota(connection); quota > 0; quota--) {
-      const piece = this.#pick(connection, bits, sparing);
+      const piece = this.#pick(connection, sparing);
       if (piece < 0) break;
       this.#request(connection, piece);
     }
@@ -237,8 +233,8 @@ export class Dispatcher {
 
   /** Tell an incomplete peer that we are complete; close a complete one. */
   sayComplete(): void {
-    for (const connection of [...this.#attached.values()]) {
-      if (connection.bits?.isComplete === true) this.#context.connections.close(connection, 'both-complete');
+    for (const connection of [...this.attached]) {
+      if (this.peers.isComplete(connection)) this.#context.connections.close(connection, 'both-complete');
       else this.#context.out.push({ type: 'send', conn: connection.conn, message: { type: 'complete' } });
     }
   }
@@ -273,13 +269,13 @@ export class Dispatcher {
   }
 
   /** The next piece to ask of the peer, or -1. */
-  #pick(connection: Connection, bits: Bitfield, sparing: Sparing): number {
+  #pick(connection: Connection, sparing: Sparing): number {
     const { random, config, now } = this.#context;
     const endgame = this.#isEndgame();
     const spares = sparing !== 'nothing' && !endgame;
     if (spares && this.peers.hasCompleteAgent) return -1;
     const without = spares ? this.peers.partialHeld : undefined;
-    const question = this.#candidates.ask(bits, without, connection.avoid, now);
+    const question = this.#candidates.ask(connection, without, connection.avoid, now);
     const share = spares && sparing === 'all-but-share' ? this.#sparing : undefined;
     if (this.readers.size > 0 && random.unit() < this.readers.share(this.own.have, config.readerShare)) {
       const piece = this.readers.choose(question, this.own.have, random, share);
@@ -287,7 +283,7 @@ export class Dispatcher {
     }
     const piece = this.#choose(question, share);
     if (piece >= 0) return piece;
-    return endgame && sparing === 'nothing' ? this.#pickCopy(connection, bits) : -1;
+    return endgame && sparing === 'nothing' ? this.#pickCopy(connection) : -1;
   }
 
   /** Ask the policy; several times when only our share will do. */
@@ -302,10 +298,10 @@ export class Dispatcher {
   }
 
   /** End game: a piece that is asked elsewhere already. */
-  #pickCopy(connection: Connection, bits: Bitfield): number {
+  #pickCopy(connection: Connection): number {
     const { config, now } = this.#context;
     for (const piece of this.requests.piecesInFlight()) {
-      if (!bits.has(piece) || !this.own.isWanted(piece)) continue;
+      if (!this.peers.has(connection, piece) || !this.own.isWanted(piece)) continue;
       if (this.requests.copies(piece) >= config.endgameCopiesMax || this.requests.writerOf(piece) !== undefined)
         continue;
       if (this.requests.isAsked(connection, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
@@ -334,8 +330,8 @@ export class Dispatcher {
     const { now, config } = this.#context;
     let best: Connection | undefined;
     let bestLoad = Infinity;
-    for (const connection of this.#attached.values()) {
-      if (connection.bits?.has(piece) !== true || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
+    for (const connection of this.attached) {
+      if (!this.peers.has(connection, piece) || (connection.avoid.get(piece) ?? -Infinity) > now) continue;
       if (this.#quota(connection) <= 0 || !this.#mayAsk(connection, piece)) continue;
       const load = connection.asked.length + (connection.origin && config.originSparing ? 1000 : 0);
       if (load < bestLoad) {
@@ -404,7 +400,7 @@ export class Dispatcher {
     this.peers.rarity.done(piece);
     this.senders?.note(piece, connection);
     this.lastStoredAt = now;
-    this.#sparing.stored(now, this.#context.config);
+    this.#sparing.stored(now, this.#context.config, this.peers);
     const freed = this.requests.expirePiece(piece);
     if (connection !== undefined) {
       const { peer, origin } = connection;
@@ -423,10 +419,7 @@ export class Dispatcher {
         proven: this.metainfo.piecesRoot !== undefined,
       });
     }
-    const conns: number[] = [];
-    for (const other of this.#attached.values()) {
-      if (other !== connection && other.bits?.has(piece) !== true) conns.push(other.conn);
-    }
+    const conns = this.peers.lacking(piece, connection);
     if (conns.length > 0) out.push({ type: 'broadcast', conns, message: { type: 'announce-piece', piece } });
     if (connection !== undefined) this.fill(connection);
     for (const other of freed) {

@@ -14,7 +14,7 @@ export function ownHandshake(torrent: Torrent, namespace: string, config: SwarmC
   if (dispatcher === undefined) throw new TypeError('expected an open torrent');
   const { have } = dispatcher.own;
   const neighbours: PeerId[] = [];
-  for (const { peer } of dispatcher.attached.values()) {
+  for (const { peer } of dispatcher.attached) {
     if (neighbours.length === NEIGHBOURS_MAX) break;
     neighbours.push(peer);
   }

@@ -106,23 +106,23 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     wantedMissing: dispatcher?.own.wantedMissing ?? 0,
     asks: dispatcher?.held === true ? 'nobody' : dispatcher?.originsOnly === true ? 'origins' : 'everybody',
     pulls: [...torrent.pulls].map((pull) => pull.id),
-    connections: [...torrent.connections.values()].map(
-      ({ conn, peer, inbound, origin, phase, sending, avoid, retiring, bits, asked, late }) => {
-        return {
-          conn,
-          peer,
-          inbound,
-          origin,
-          phase,
-          sending,
-          asked: asked.map((request) => request.piece),
-          avoid,
-          retiring,
-          late: late?.size ?? 0,
-          ...(bits === undefined ? {} : { bits }),
-        };
-      },
-    ),
+    connections: [...torrent.connections.values()].map((connection) => {
+      const { conn, peer, inbound, origin, phase, sending, avoid, retiring, asked, late } = connection;
+      const bits = dispatcher?.peers.bits(connection);
+      return {
+        conn,
+        peer,
+        inbound,
+        origin,
+        phase,
+        sending,
+        asked: asked.map((request) => request.piece),
+        avoid,
+        retiring,
+        late: late?.size ?? 0,
+        ...(bits === undefined ? {} : { bits }),
+      };
+    }),
     rarity: list(pieces, (piece) => dispatcher?.peers.count(piece) ?? 0),
     groups: list(rarity?.groups ?? 0, (g) => list(rarity?.groupSize(g) ?? 0, (i) => rarity?.pieceAt(g, i) ?? -1)),
     open: [...(dispatcher?.own.open ?? [])],

@@ -89,7 +89,7 @@ export class LayerFetch {
   }
 
   #nextPeer(): Connection | undefined {
-    for (const connection of this.#torrent.dispatcher?.attached.values() ?? []) {
+    for (const connection of this.#torrent.dispatcher?.attached ?? []) {
       if (connection.layers && connection.phase === 'active' && !this.#tried.has(connection.peer)) return connection;
     }
     return undefined;

@@ -11,6 +11,7 @@
 import type { PeerId } from '../content/index.js';
 import type { Connection } from './connection.js';
 import type { SwarmConfig } from './config.js';
+import type { PeerPieces } from './peer-pieces.js';
 
 /**
  * An origin is asked for other agents' shares after this part of `originIdleMs` without requests. Simulated, 3 agents and
@@ -28,7 +29,8 @@ export type Sparing = 'all-but-share' | 'held' | 'nothing';
 
 export class OriginSparing {
   readonly #self: number;
-  readonly #agents = new Map<number, Agent>();
+  /** By the rows of `PeerPieces`; nothing for origins. */
+  readonly #agents: (Agent | undefined)[] = [];
   /** Agents that did not answer their last request: what they say they have may never come. */
   readonly #silent = new Set<number>();
 
@@ -36,21 +38,23 @@ export class OriginSparing {
     this.#self = seedOf(self);
   }
 
-  attach(connection: Connection, now: number): void {
-    if (connection.origin) return;
-    const { conn, peer, bits } = connection;
-    this.#agents.set(conn, { connection, seed: seedOf(peer), has: bits?.count ?? 0, behind: 0, gainedAt: now });
+  /** A peer with `has` pieces got the next row. */
+  attach({ peer, origin }: Connection, has: number, now: number): void {
+    this.#agents.push(origin ? undefined : { seed: seedOf(peer), has, behind: 0, gainedAt: now });
   }
 
+  /** A peer is about to lose its row. */
   detach(connection: Connection): void {
-    this.#agents.delete(connection.conn);
+    if (connection.row >= 0) this.#agents.splice(connection.row, 1);
     this.#silent.delete(connection.conn);
   }
 
   /** We got a piece. O(attached agents). */
-  stored(now: number, config: SwarmConfig): void {
-    for (const agent of this.#agents.values()) {
-      const has = agent.connection.bits?.count ?? 0;
+  stored(now: number, config: SwarmConfig, peers: PeerPieces): void {
+    for (let row = 0; row < this.#agents.length; row++) {
+      const agent = this.#agents[row];
+      if (agent === undefined) continue;
+      const has = peers.countAt(row);
       if (has !== agent.has) {
         agent.has = has;
         agent.behind = 0;
@@ -71,7 +75,7 @@ export class OriginSparing {
 
   /** What the peer is spared now. */
   of(connection: Connection, inFlight: number, now: number, config: SwarmConfig): Sparing {
-    if (!config.originSparing || !connection.origin || this.#silent.size > 0) return 'nothing';
+    if (!connection.origin || !config.originSparing || this.#silent.size > 0) return 'nothing';
     if (inFlight > 0) return 'all-but-share';
     if (now >= this.until(connection, 'held', config)) return 'nothing';
     return now >= this.until(connection, 'all-but-share', config) ? 'held' : 'all-but-share';
@@ -88,14 +92,13 @@ export class OriginSparing {
   /** True when `piece` is our share. O(attached agents). */
   isMine(piece: number): boolean {
     const mine = weigh(this.#self, piece);
-    for (const { seed, behind } of this.#agents.values())
-      if (behind <= SHARE_PIECES && weigh(seed, piece) > mine) return false;
+    for (const agent of this.#agents)
+      if (agent !== undefined && agent.behind <= SHARE_PIECES && weigh(agent.seed, piece) > mine) return false;
     return true;
   }
 }
 
 interface Agent {
-  readonly connection: Connection;
   readonly seed: number;
   /** Pieces that it has, as seen when we last got one. */
   has: number;

@@ -1,25 +1,46 @@
 /**
- * Who has what: the only owner of the attached peers' bitfields and of the rarity counts, so the two cannot drift apart
- * (spec p2p.md §10.28). Complete peers are counted as a number, not piece by piece: attaching an origin is O(1).
- * What a peer has lies on its connection; only this file changes it. An announce of a piece that the peer already has changes nothing.
+ * Who has what: the only owner of the attached peers, their bits and the rarity counts, so that these cannot drift apart
+ * (spec p2p.md §10.28). Complete peers are counted as a number, not piece by piece.
+ * An announce of a piece that the peer already has changes nothing.
+ *
+ * The bits of all peers lie in one flat table, a row for each peer in the order of attaching: for each piece that is stored
+ * all of them are looked at, and with thousands of torrents in memory each object more is a cache miss more.
  */
 import { Bitfield } from '../content/index.js';
 import type { Connection } from './connection.js';
 import { Rarity } from './rarity.js';
+
+/** Where the bits start in a row; before them is their number. */
+const BITS = 1;
+/** Rows that there is room for at first; it doubles. */
+const ROWS_AT_FIRST = 4;
 
 export class PeerPieces {
   readonly rarity: Rarity;
   /** Pieces that some partial peer has. Read only for others. */
   readonly partialHeld: Bitfield;
   readonly #pieces: number;
+  /** Words of 32 pieces, and of a row. */
+  readonly #words: number;
+  readonly #stride: number;
+  #rows: Uint32Array;
+  readonly #peers: Connection[] = [];
   #completePeers = 0;
   #completeAgents = 0;
 
   constructor(have: Bitfield) {
     this.#pieces = have.length;
+    this.#words = have.words.length;
+    this.#stride = BITS + this.#words;
+    this.#rows = new Uint32Array(ROWS_AT_FIRST * this.#stride);
     this.rarity = new Rarity(have.length);
     this.partialHeld = new Bitfield(have.length);
     for (const piece of have) this.rarity.done(piece);
+  }
+
+  /** Attached peers, by row. */
+  get peers(): readonly Connection[] {
+    return this.#peers;
   }
 
   /** True when an attached agent has everything. */
@@ -32,47 +53,94 @@ export class PeerPieces {
     return this.#completePeers + this.rarity.count(piece);
   }
 
-  /** Attach a peer with a copy of `bits`. O(1) for a complete peer, O(its pieces) otherwise. */
-  add(connection: Connection, bits: Bitfield): void {
-    if (bits.isComplete) {
-      connection.bits = bits;
-      this.#countComplete(connection.origin, 1);
-      return;
-    }
-    const own = bits.clone();
-    connection.bits = own;
-    for (const piece of own) this.#gain(piece);
+  /** True when the attached peer has `piece`, which is in range. */
+  has(peer: Connection, piece: number): boolean {
+    return this.#hasBit(peer.row * this.#stride, piece);
   }
 
-  remove(connection: Connection): void {
-    const { bits } = connection;
-    if (bits === undefined) return;
-    connection.bits = undefined;
-    if (bits.isComplete) this.#countComplete(connection.origin, -1);
-    else for (const piece of bits) this.#lose(piece);
+  /** Number of pieces that the peer in a row has. */
+  countAt(row: number): number {
+    return this.#rows[row * this.#stride] as number;
   }
 
-  /** The peer says it has `piece` (in range). @returns true when that is news */
-  announce(connection: Connection, piece: number): boolean {
-    const { bits } = connection;
-    if (bits === undefined || bits.has(piece)) return false;
-    if (bits.count + 1 === bits.length) {
-      this.complete(connection);
-      return true;
+  /** True when the attached peer has everything. */
+  isComplete(peer: Connection): boolean {
+    return this.countAt(peer.row) === this.#pieces;
+  }
+
+  /** 32 pieces of the attached peer, as {@link Bitfield.words}. */
+  word(peer: Connection, w: number): number {
+    return this.#rows[peer.row * this.#stride + BITS + w] as number;
+  }
+
+  /** A copy of what the peer has; `undefined` unless it is attached. */
+  bits(peer: Connection): Bitfield | undefined {
+    if (peer.row < 0) return undefined;
+    const first = peer.row * this.#stride + BITS;
+    return Bitfield.fromWords(this.#pieces, this.#rows.subarray(first, first + this.#words));
+  }
+
+  /** Connection numbers of the attached peers that lack `piece`, but for one. */
+  lacking(piece: number, except: Connection | undefined): number[] {
+    const conns: number[] = [];
+    for (let row = 0; row < this.#peers.length; row++) {
+      if (this.#hasBit(row * this.#stride, piece)) continue;
+      const peer = this.#peers[row] as Connection;
+      if (peer !== except) conns.push(peer.conn);
     }
-    bits.set(piece);
+    return conns;
+  }
+
+  /** Attach a peer with a copy of `bits`. */
+  add(peer: Connection, bits: Bitfield): void {
+    const at = this.#peers.length * this.#stride;
+    if (at === this.#rows.length) this.#grow();
+    peer.row = this.#peers.length;
+    this.#peers.push(peer);
+    this.#rows[at] = bits.count;
+    this.#rows.set(bits.words, at + BITS);
+    if (bits.isComplete) this.#countComplete(peer.origin, 1);
+    else for (const piece of bits) this.#gain(piece);
+  }
+
+  /** Detach a peer; the rows behind it move up. */
+  remove(peer: Connection): void {
+    const { row } = peer;
+    if (row < 0) return;
+    if (this.isComplete(peer)) this.#countComplete(peer.origin, -1);
+    else this.#loseAll(peer);
+    this.#rows.copyWithin(row * this.#stride, (row + 1) * this.#stride, this.#peers.length * this.#stride);
+    this.#peers.splice(row, 1);
+    for (let next = row; next < this.#peers.length; next++) (this.#peers[next] as Connection).row = next;
+    peer.row = -1;
+  }
+
+  /** The attached peer says it has `piece` (in range). @returns true when that is news */
+  announce(peer: Connection, piece: number): boolean {
+    const at = peer.row * this.#stride;
+    if (peer.row < 0 || this.#hasBit(at, piece)) return false;
+    const count = (this.#rows[at] as number) + 1;
+    if (count === this.#pieces) return this.complete(peer);
+    this.#rows[at] = count;
+    const word = at + BITS + (piece >>> 5);
+    this.#rows[word] = (this.#rows[word] as number) | (1 << (piece & 31));
     this.#gain(piece);
     return true;
   }
 
-  /** The peer says it has everything. @returns true when that is news */
-  complete(connection: Connection): boolean {
-    const { bits } = connection;
-    if (bits === undefined || bits.isComplete) return false;
-    for (const piece of bits) this.#lose(piece);
-    connection.bits = Bitfield.full(this.#pieces);
-    this.#countComplete(connection.origin, 1);
+  /** The attached peer says it has everything. @returns true when that is news */
+  complete(peer: Connection): boolean {
+    if (peer.row < 0 || this.isComplete(peer)) return false;
+    this.#loseAll(peer);
+    const at = peer.row * this.#stride;
+    this.#rows[at] = this.#pieces;
+    this.#rows.set(Bitfield.full(this.#pieces).words, at + BITS);
+    this.#countComplete(peer.origin, 1);
     return true;
+  }
+
+  #hasBit(at: number, piece: number): boolean {
+    return ((this.#rows[at + BITS + (piece >>> 5)] as number) & (1 << (piece & 31))) !== 0;
   }
 
   #countComplete(origin: boolean, by: number): void {
@@ -84,7 +152,13 @@ export class PeerPieces {
     if (this.rarity.increment(piece) === 1) this.partialHeld.set(piece);
   }
 
-  #lose(piece: number): void {
-    if (this.rarity.decrement(piece) === 0) this.partialHeld.clear(piece);
+  #loseAll(peer: Connection): void {
+    for (const piece of this.bits(peer) ?? []) if (this.rarity.decrement(piece) === 0) this.partialHeld.clear(piece);
+  }
+
+  #grow(): void {
+    const grown = new Uint32Array(this.#rows.length * 2);
+    grown.set(this.#rows);
+    this.#rows = grown;
   }
 }

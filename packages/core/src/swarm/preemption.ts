@@ -36,7 +36,7 @@ function makeWay({ now, config, connections }: SwarmContext, torrent: Torrent): 
   if (torrent.state !== 'leeching' || dispatcher === undefined || connections.mayDial(torrent)) return;
   if (now - dispatcher.lastStoredAt < config.connectionIdleMs) return;
   let stillest: Connection | undefined;
-  for (const connection of dispatcher.attached.values()) {
+  for (const connection of dispatcher.attached) {
     if (connection.sending > 0 || connection.writing > 0) continue;
     if (now - connection.progressAt < config.connectionIdleMs) continue;
     if (stillest === undefined || connection.progressAt < stillest.progressAt) stillest = connection;

@@ -21,8 +21,8 @@ export function recover(context: SwarmContext, torrent: Torrent, failed: Dispatc
   failed.stop();
   const dispatcher = new Dispatcher(context, torrent, failed.metainfo, have, failed.senders);
   dispatcher.originsOnly = true;
-  for (const connection of failed.attached.values()) {
-    const { bits } = connection;
+  for (const connection of failed.attached) {
+    const bits = failed.peers.bits(connection);
     failed.requests.drop(connection);
     context.timers.clear(connection.timer);
     if (bits !== undefined) dispatcher.attach(connection, bits);
