@@ -7,6 +7,7 @@ import { unreachable } from '../errors/index.js';
 import { MachineLoop, type Machine, type MachineHost, type Millis, type StepObserver } from '../machine/index.js';
 import { pieceCount, type Bitfield, type Digest } from '../content/index.js';
 import type { Failure, SwarmEffect, SwarmEvent, SwarmObservation, SwarmView } from '../swarm/index.js';
+import { ConnMap } from '../swarm/conn-map.js';
 import type { VirtualClock } from './clock.js';
 import type { PieceContent } from './disk.js';
 import type { Endpoint, PieceTransfer } from './endpoint.js';
@@ -43,7 +44,7 @@ export interface SimHostContext {
 
 export class SimHost implements MachineHost<SwarmEffect> {
   /** Sockets by connection number; also dials under way. */
-  readonly endpoints = new Map<number, Endpoint>();
+  readonly endpoints = new ConnMap<Endpoint>();
   readonly nodeState: SimNode;
   readonly machine: SimMachine;
   isDown = false;

@@ -8,6 +8,7 @@
 import type { Digest, PeerId, PeerInfo } from '../content/index.js';
 import { hasCapability, LAYER_CAPABILITY, type Handshake } from '../wire/index.js';
 import { Blacklist, type BlacklistKind } from './blacklist.js';
+import { ConnMap } from './conn-map.js';
 import { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
 import type { CloseReason, Failure } from './events.js';
@@ -38,7 +39,7 @@ const MEANING: Record<CloseReason, BlacklistKind | 'useful-pause' | 'nothing'> =
 export class Connections {
   readonly blacklist = new Blacklist();
   readonly #context: SwarmContext;
-  readonly #byConn = new Map<number, Connection>();
+  readonly #byConn = new ConnMap<Connection>();
   #nextDial = 2;
   /** Dials that have not been answered. */
   #pendingDials = 0;
