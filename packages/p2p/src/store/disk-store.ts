@@ -74,6 +74,9 @@ export interface DiskStoreOptions {
   readonly now?: () => number;
 }
 
+/** A descriptor that nobody used is closed after once to twice this long. Guess: longer than the pauses of a rollout. */
+const DESCRIPTOR_REST_MS = 30_000;
+
 const DEFAULT_LIMITS: StoreLimits = {
   bufferBytesMax: 64 * 1024 * 1024,
   bufferWaitersMax: 4096,
@@ -92,6 +95,7 @@ export class DiskStore implements BlobStore, PieceStore {
   readonly #pieceLayer: boolean;
   readonly #generating = new Map<string, Promise<MetaInfo>>();
   #closed: KrakenError | undefined;
+  #restTimer: NodeJS.Timeout | undefined;
 
   private constructor(context: StoreContext, options: DiskStoreOptions) {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -152,6 +156,7 @@ export class DiskStore implements BlobStore, PieceStore {
       );
       await store.#uploads.wipe();
       store.#sweeper.start();
+      store.#restTimer = setInterval(() => store.#context.files.closeRested(), DESCRIPTOR_REST_MS).unref();
       return store;
     } catch (error) {
       await hash.release();
@@ -180,6 +185,7 @@ export class DiskStore implements BlobStore, PieceStore {
   async close(): Promise<void> {
     if (this.#closed !== undefined) return;
     this.#closed = new KrakenError('shutting-down', 'the store is closed');
+    clearInterval(this.#restTimer);
     await this.#sweeper.close();
     for (const opened of [...this.#opened]) opened.stop(this.#closed);
     this.#torrents.close(this.#closed);

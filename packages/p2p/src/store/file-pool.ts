@@ -19,6 +19,8 @@ export class FilePool {
   #open = 0;
   /** Open and unused; least recently used first. */
   readonly #idle = new Set<PooledFile>();
+  /** Those that were idle at the last {@link closeRested} and have not been used since. */
+  #resting = new Set<PooledFile>();
 
   constructor(max: number, logger: Logger, metrics: Metrics) {
     this.max = max;
@@ -39,6 +41,12 @@ export class FilePool {
   /** Close what is idle. Descriptors in use close with their last user. */
   close(): void {
     for (const file of this.#idle) file.closeIdle();
+  }
+
+  /** Close what has been idle since the last call, so that descriptors follow the work and not all blobs ever used. */
+  closeRested(): void {
+    for (const file of this.#resting) file.closeIdle();
+    this.#resting = new Set(this.#idle);
   }
 
   /** For PooledFile. @throws KrakenError `queue-full` */
@@ -67,6 +75,7 @@ export class FilePool {
   /** For PooledFile: used again, or closed. */
   unidled(file: PooledFile): void {
     this.#idle.delete(file);
+    this.#resting.delete(file);
   }
 
   /** For PooledFile: close a descriptor that nobody uses. */
