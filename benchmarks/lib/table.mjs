@@ -32,7 +32,7 @@ export function writeTable({ benchmark, startedAt, rounds, storage, machine, bus
   return [
     `# ${benchmark[0].toUpperCase()}${benchmark.slice(1)}, ${startedAt.slice(0, 10)}`,
     '',
-    `Medians of ${rounds} runs; references measured in the same run, in turns. ${cores} cores of ${cpu}, ${memoryGiB} GiB, Linux ${kernel} (${congestionControl}), Node ${node}; loopback, payload in ${storage}. On average ${busyCores.toFixed(1)} cores were busy, the measurement included. CPU is that of whole processes, threads and the start of leechers included.`,
+    `${benchmark === 'engine' ? `Medians of ${rounds} runs; references measured in the same run, in turns. ` : ''}${cores} cores of ${cpu}, ${memoryGiB} GiB, Linux ${kernel} (${congestionControl}), Node ${node}; loopback, payload in ${storage}. On average ${busyCores.toFixed(1)} cores were busy, the measurement included. CPU is that of whole processes, threads and the start of leechers included.`,
     '',
     ...disturbed,
     ...table(['what', 'measured', 'must', 'aim', '', 'detail'], rows),

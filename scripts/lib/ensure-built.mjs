@@ -11,6 +11,10 @@ const INSTALL_LIMIT_MS = 900_000;
 /** Run a command in the checkout; exits with its code when it fails. */
 export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.error?.code === 'ETIMEDOUT') {
+    console.error(`${command} ${args[0]} was not done after ${options.timeout / 1000} s and was ended`);
+    process.exit(1);
+  }
   if (result.error) throw result.error;
   if (result.status !== 0) process.exit(result.status ?? 1);
 }

@@ -4,6 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { Bitfield, createMetaInfo, HASH_BYTES, LEAF_BYTES, withRoot, type MetaInfo } from '@kraken/core/content';
 import type { TorrentFile } from '../dist/store/index.js';
+import { PieceHasher } from '../dist/store/piece-hasher.js';
 import type { ProofResult } from '../dist/store/piece-proof.js';
 import {
   blobPath,
@@ -27,17 +28,26 @@ const PIECE = 4 * LEAF_BYTES;
 
 const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
 
+const fold = (nodes: Buffer[]): Buffer => {
+  let level = nodes;
+  while (level.length > 1) {
+    const next: Buffer[] = [];
+    for (let i = 0; i < level.length; i += 2) next.push(sha256(Buffer.concat(level.slice(i, i + 2))));
+    level = next;
+  }
+  return level[0] as Buffer;
+};
+
+/** Root above the hashes of several pieces, without the code under test. */
+function rootAbove(hashes: readonly Buffer[]): string {
+  const padded = [...hashes];
+  const missing = fold(Array.from({ length: 4 }, () => Buffer.alloc(32)));
+  while (Math.log2(padded.length) % 1 !== 0) padded.push(missing);
+  return fold(padded).toString('hex');
+}
+
 /** Layer and root of a blob of several pieces, without the code under test. */
 function layerOf(bytes: Uint8Array): { layer: Buffer; root: string } {
-  const fold = (nodes: Buffer[]): Buffer => {
-    let level = nodes;
-    while (level.length > 1) {
-      const next: Buffer[] = [];
-      for (let i = 0; i < level.length; i += 2) next.push(sha256(Buffer.concat(level.slice(i, i + 2))));
-      level = next;
-    }
-    return level[0] as Buffer;
-  };
   const hashes: Buffer[] = [];
   for (let start = 0; start < bytes.length; start += PIECE) {
     const leaves: Buffer[] = [];
@@ -46,10 +56,7 @@ function layerOf(bytes: Uint8Array): { layer: Buffer; root: string } {
     while (leaves.length < 4) leaves.push(Buffer.alloc(32));
     hashes.push(fold(leaves));
   }
-  const padded = [...hashes];
-  const missing = fold(Array.from({ length: 4 }, () => Buffer.alloc(32)));
-  while (Math.log2(padded.length) % 1 !== 0) padded.push(missing);
-  return { layer: Buffer.concat(hashes), root: fold(padded).toString('hex') };
+  return { layer: Buffer.concat(hashes), root: rootAbove(hashes) };
 }
 
 const bytes = content('layers', 5 * PIECE + 20_000);
@@ -67,6 +74,20 @@ function forged(piece: number): Uint8Array {
   wrong[wrong.length - 1] = (wrong[wrong.length - 1] as number) ^ 1;
   return wrong;
 }
+
+test('the root above a layer is the same from the loop and from the thread, which takes the large ones', async (t) => {
+  const hasher = PieceHasher.shared();
+  t.teardown(() => hasher.release());
+  for (const pieces of [2, 128, 129, 1000]) {
+    const hashes = Array.from({ length: pieces }, (_, piece) => sha256(Buffer.from(`${piece}`)));
+    const whole = Buffer.concat(hashes);
+    const length = (pieces - 1) * PIECE + 1;
+    t.is(await hasher.root(whole, length, PIECE), rootAbove(hashes), `${pieces} pieces`);
+    t.deepEqual(whole, Buffer.concat(hashes), 'the layer is left as it was');
+    t.is(await hasher.root(whole, length + PIECE, PIECE), '', 'one hash too few');
+    t.is(await hasher.root(whole, pieces * 3 * PIECE, 3 * PIECE), '', 'there is no such tree');
+  }
+});
 
 test('metainfo is made with its root in one pass, the layer beside it, and kept over a restart', async (t) => {
   const harness = await openStore(t);

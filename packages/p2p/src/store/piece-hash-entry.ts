@@ -3,9 +3,7 @@
  * pieces under way and one read buffer.
  */
 import { parentPort } from 'node:worker_threads';
-import { pieceCountOf } from '@kraken/core/content/piece-count';
-import { HASH_BYTES, rootOfLayer } from '@kraken/core/content/piece-layer';
-import { DescribeJob, hashPiece, LeafHashes, sha256 } from './piece-hash-jobs.js';
+import { DescribeJob, hashPiece, LeafHashes, rootOf } from './piece-hash-jobs.js';
 import type { PieceHashReply, PieceHashRequest } from './piece-hash-messages.js';
 
 /** A multiple of a leaf. Small enough to stay in the second-level cache between reading and hashing. */
@@ -77,8 +75,7 @@ port.on('message', (request: PieceHashRequest) => {
     case 'root':
       answering(job, () => {
         const { layer, length, pieceLength } = request;
-        const fits = layer.length === HASH_BYTES * pieceCountOf(length, pieceLength);
-        reply({ type: 'root', job, root: fits ? rootOfLayer(layer, length, pieceLength, sha256) : '' });
+        reply({ type: 'root', job, root: rootOf(layer, length, pieceLength) });
       });
       return;
     case 'file':

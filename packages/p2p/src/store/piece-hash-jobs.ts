@@ -7,7 +7,16 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 // By their files: a thread is there in half the time.
 import { pieceCountOf } from '@kraken/core/content/piece-count';
-import { HASH_BYTES, LEAF_BYTES, leavesPerPiece, pieceHash, type Sha256Into } from '@kraken/core/content/piece-layer';
+import {
+  canHaveRoot,
+  HASH_BYTES,
+  layerBytes,
+  LEAF_BYTES,
+  leavesPerPiece,
+  pieceHash,
+  rootOfLayer,
+  type Sha256Into,
+} from '@kraken/core/content/piece-layer';
 import { TruncatedError } from './hash-jobs.js';
 
 /** Bytes of one turn of a long job: some 8 ms. */
@@ -65,6 +74,12 @@ export class LeafHashes {
   #leaf(bytes: Uint8Array): void {
     sha256(bytes, this.#leaves, HASH_BYTES * this.#count++);
   }
+}
+
+/** Root above a layer in hex; empty for a layer of another size, and for a blob that can have none. */
+export function rootOf(layer: Uint8Array, length: number, pieceLength: number): string {
+  const fits = canHaveRoot(length, pieceLength) && layer.length === layerBytes(length, pieceLength);
+  return fits ? rootOfLayer(layer, length, pieceLength, sha256) : '';
 }
 
 /** @throws errno errors, TruncatedError */

@@ -6,10 +6,9 @@
  * A thread that dies fails its jobs with `io-error`; the next job starts a new one.
  */
 import { Worker } from 'node:worker_threads';
-import { layerBytes, rootOfLayer } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { diskError } from './disk-error.js';
-import { sha256 } from './piece-hash-jobs.js';
+import { rootOf } from './piece-hash-jobs.js';
 import type { PieceHashReply, PieceHashRequest } from './piece-hash-messages.js';
 
 /** Jobs at a time. Guess: the pieces in flight of more connections than a node may have. */
@@ -104,12 +103,9 @@ export class PieceHasher {
     };
   }
 
-  /** Root above a layer in hex; empty for a layer of another size. @throws KrakenError `queue-full`, `io-error` */
+  /** Root above a layer in hex; empty where {@link rootOf} says so. @throws KrakenError `queue-full`, `io-error` */
   async root(layer: Uint8Array, length: number, pieceLength: number): Promise<string> {
-    if (layer.length <= INLINE_LAYER_BYTES) {
-      const fits = layer.length === layerBytes(length, pieceLength);
-      return fits ? rootOfLayer(layer, length, pieceLength, sha256) : '';
-    }
+    if (layer.length <= INLINE_LAYER_BYTES) return rootOf(layer, length, pieceLength);
     return (await this.#ask('root', { type: 'root', layer, length, pieceLength })).root;
   }
 
