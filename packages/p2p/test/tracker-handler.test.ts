@@ -414,3 +414,25 @@ test('single flight cache: bounded entries, bytes and lookups; errors remembered
   t.is(await get('slow'), 'slow'); // the abort was not remembered
   await t.throwsAsync(cache.get('late', never, second.signal), { message: 'the caller gave up' });
 });
+
+test('what is remembered no longer goes as others come, not only when there is no room', async (t) => {
+  let now = 0;
+  const cache = new SingleFlightCache<string>({
+    entriesMax: 1000,
+    flightsMax: 10,
+    ttlMs: () => 100,
+    errorTtlMs: 10,
+    staleMs: 50,
+    now: () => now,
+  });
+  let lookups = 0;
+  const ask = (key: string): Promise<string> => cache.get(key, () => Promise.resolve(`${key} ${++lookups}`));
+  for (let n = 0; n < 100; n++) await ask(`old ${n}`);
+  now = 150;
+  await ask('old 0');
+  t.is(cache.size, 100, 'the stale are still of use');
+  now = 151;
+  for (let n = 0; n < 60; n++) await ask(`new ${n}`);
+  t.true(cache.size <= 62, `${cache.size} entries`);
+  t.is(await ask('new 0'), 'new 0 102', 'a fresh one stays');
+});

@@ -3,7 +3,7 @@
  * too. Source: spec tracker-agent-ring.md §1.9, §9.6; differs from Kraken's limiter: bounded, refreshes in the background,
  * and a lookup that breaks cannot block its key.
  *
- * Owns entries and running lookups. Never starts a timer: old entries go when a limit is reached.
+ * Owns entries and running lookups. Never starts a timer: expired entries go as others come, others when a limit is reached.
  */
 import { KrakenError } from '@kraken/core/errors';
 import type { CancelSignal } from '@kraken/core/ports';
@@ -26,6 +26,9 @@ export interface SingleFlightCacheOptions<T> {
   readonly outlivesCallers?: boolean;
   readonly now: () => number;
 }
+
+/** Expired entries that one new entry removes. */
+const EXPIRED_PER_STORE = 2;
 
 type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
@@ -161,9 +164,13 @@ export class SingleFlightCache<T> {
     const expiresAt = now + (outcome.ok ? ttlMs(outcome.value) : errorTtlMs);
     const bytes = outcome.ok ? (sizeOf?.(outcome.value) ?? 0) + key.length : key.length;
     if (bytes > bytesMax || entriesMax < 1) return;
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size < entriesMax && this.#bytes + bytes <= bytesMax) break;
+    let dropped = 0;
+    for (const [oldest, { expiresAt: freshUntil, staleUntil }] of this.#entries) {
+      const hasRoom = this.#entries.size < entriesMax && this.#bytes + bytes <= bytesMax;
+      // One comes and two go: what is of no use any more does not wait until there is no room.
+      if (hasRoom && (dropped >= EXPIRED_PER_STORE || now <= Math.max(freshUntil, staleUntil))) break;
       this.#drop(oldest);
+      dropped++;
     }
     this.#entries.set(key, { outcome, expiresAt, staleUntil: expiresAt + staleMs, bytes });
     this.#bytes += bytes;
