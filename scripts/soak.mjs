@@ -1,17 +1,24 @@
-// `npm run soak -- --minutes N [--blobs N] [--seed N]`: a tracker, two origins and three agents in processes of their own, blobs of mixed
-// size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
-// descriptors and a verdict; exit code 1 when a bound is missed.
+// `npm run soak -- --minutes N [--blobs N] [--seed N] [--save]`: a tracker, two origins and three agents in processes of their own, blobs of
+// mixed size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
+// descriptors and a verdict; exit code 1 when a bound is missed. `--save` writes benchmarks/results/YYYY-MM-DD-soak.md and .json.
+//
+// The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
+// processes waited for a core.
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
+import { describeMachine } from '../benchmarks/lib/machine.mjs';
 import { ensureBuilt } from './lib/ensure-built.mjs';
 
-const HELP = 'usage: npm run soak -- [--minutes N] [--processes N] [--blobs N] [--seed N]';
+const HELP = 'usage: npm run soak -- [--minutes N] [--processes N] [--blobs N] [--seed N] [--save]';
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '20' },
     processes: { type: 'string', default: '6' },
     blobs: { type: 'string' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    save: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -35,7 +42,7 @@ ensureBuilt();
 const { ProcessCluster } = await import('../packages/reference-server/dist-test/e2e/harness/clusters.js');
 const { drawPlan } = await import('./lib/soak/plan.mjs');
 const { Kills } = await import('./lib/soak/kills.mjs');
-const { Load } = await import('./lib/soak/load.mjs');
+const { CLIENTS_MAX, Load } = await import('./lib/soak/load.mjs');
 const { BOUNDS, judge } = await import('./lib/soak/report.mjs');
 const { Samples } = await import('./lib/soak/samples.mjs');
 
@@ -48,6 +55,9 @@ const CLEAN_UP = 'cache_cleanup: {interval: 5s, tti: 30s}';
 const SCHEDULER = 'scheduler: {seeder_tti: 20s, conn_tti: 10s}';
 const PEERS = 'peerstore: {local: {ttl: 30s}}';
 const PIECE_LENGTH = '1MB';
+/** A copy on another origin is pinned until it has seen to its write-back, in half an hour by default: no cache would let go of it here. */
+const WRITE_BACK = 'blobserver: {duplicate_write_back_stagger: 10s}';
+const RESULTS = new URL('../benchmarks/results/', import.meta.url);
 
 const agentCount = processes - 1 - ORIGINS;
 const origins = Array.from({ length: ORIGINS }, (_, i) => `origin-${i + 1}`);
@@ -57,21 +67,28 @@ const durationMs = minutes * 60_000;
 const steady = ['tracker', origins[0], ...agents.slice(0, -1)];
 const plan = drawPlan({ seed, durationMs, blobs, agents, origins, names: ['tracker', ...origins, ...agents], steady });
 
+const startedOn = new Date();
+const printed = [];
 const mib = (bytes) => `${Math.round(bytes / MIB)} MiB`;
 const total = plan.blobs.reduce((sum, { length }) => sum + length, 0);
-console.log(
-  `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls, ${plan.ends.length} ends of processes`,
+print(
+  `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls by ${CLIENTS_MAX} clients, ${plan.ends.length} ends of processes`,
 );
-const cluster = await new ProcessCluster({
+const cluster = new ProcessCluster({
   origins: ORIGINS,
   agents: agentCount,
   pieceLength: PIECE_LENGTH,
   shared: ['tracker'],
   // Blobs are asked for by digest: nothing listens here, and nothing needs it.
   elsewhere: { 'build-index': '127.0.0.1:1' },
-  extra: { agent: SCHEDULER, origin: SCHEDULER, tracker: PEERS },
+  extra: { agent: SCHEDULER, origin: `${SCHEDULER}\n${WRITE_BACK}`, tracker: PEERS },
   stores: CLEAN_UP,
-}).start();
+});
+// Also when nobody waits for the orderly end.
+process.once('exit', () => cluster.abandon());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
+await cluster.start();
 const startedAt = performance.now();
 const now = () => performance.now() - startedAt;
 const kills = new Kills(cluster, now);
@@ -85,7 +102,7 @@ try {
   samples.stop();
   kills.check();
   say();
-  failed = report(loaded);
+  failed = report(Math.max(durationMs, loaded));
 } finally {
   clearInterval(timer);
   samples.stop();
@@ -93,40 +110,79 @@ try {
 }
 process.exit(failed ? 1 : 0);
 
+function print(text) {
+  console.log(text);
+  printed.push(text);
+}
+
 function say() {
   kills.check();
   const diskBytes = diskUse();
   peakDiskBytes = Math.max(peakDiskBytes, diskBytes);
   const { pushes, pulls, bytesPulled, retriedPulls } = load.totals;
-  console.log(
+  print(
     `${(now() / 60_000).toFixed(1).padStart(5)} min: ${pushes} pushed, ${pulls} pulled (${mib(bytesPulled)}, ${retriedPulls} with retries), ${load.underWay} under way, ${kills.kills} killed, ${kills.stops} stopped, disk ${mib(diskBytes)}`,
   );
 }
 
 /** @returns whether anything failed */
-function report(loadedMs) {
+function report(endMs) {
   const { pushes, pulls, bytesPulled, deletes, retriedPushes, retriedPulls, attempts } = load.totals;
-  console.log(
-    `\n${pushes} pushes (${retriedPushes} with retries), ${pulls} pulls of ${mib(bytesPulled)} (${retriedPulls} with retries, longest ${(load.longestPullMs / 1000).toFixed(1)} s), ${deletes} deletes, ${attempts} attempts; done after ${(loadedMs / 60_000).toFixed(1)} min; most on disk ${mib(peakDiskBytes)}`,
+  print(
+    `\n${pushes} pushes (${retriedPushes} with retries), ${pulls} pulls of ${mib(bytesPulled)} (${retriedPulls} with retries, longest ${(load.longestPullMs / 1000).toFixed(1)} s), ${deletes} deletes, ${attempts} attempts; done after ${(endMs / 60_000).toFixed(1)} min; most on disk ${mib(peakDiskBytes)}`,
   );
-  for (const [reason, count] of load.failures().slice(0, 20)) console.log(`  ${String(count).padStart(5)} × ${reason}`);
-  console.log(
+  const { ranSec, waitedSec } = samples.scheduled;
+  print(
+    `a push was late by ${(load.latestMs / 1000).toFixed(1)} s at most; main threads of processes ran ${ranSec.toFixed(0)} s and waited ${waitedSec.toFixed(0)} s for a core`,
+  );
+  for (const [reason, count] of load.failures().slice(0, 20)) print(`  ${String(count).padStart(5)} × ${reason}`);
+  print(
     `\nsecond half, least squares ± standard error; bounds: growth of ${BOUNDS.rssMiBPerHour} MiB/h and ${BOUNDS.descriptorsPerHour} descriptors/h where it is more than twice its error and 5 minutes of one life were seen, peaks of ${BOUNDS.rssMiB} MiB and ${BOUNDS.descriptors} descriptors`,
   );
-  const rows = judge(samples.byName, { durationMs, restarts: kills.restarts });
-  for (const { text } of rows) console.log(text);
+  const rows = judge(samples.byName, { endMs, restarts: kills.restarts });
+  for (const { text } of rows) print(text);
   const problems = [
     ...load.lost.map((text) => `lost: ${text}`),
     ...load.wrong.map((text) => `wrong: ${text}`),
     ...kills.broken,
     ...(pushes < plan.blobs.length ? [`${plan.blobs.length - pushes} blobs were not pushed`] : []),
   ];
-  for (const problem of problems.slice(0, 20)) console.log(problem);
+  for (const problem of problems.slice(0, 20)) print(problem);
   const bad = problems.length > 0 || rows.some((row) => row.failed);
-  console.log(
+  print(
     `\n${bad ? 'FAILED' : 'ok'}: ${load.lost.length} lost, ${load.wrong.length} wrong, ${kills.broken.length} broken processes, ${rows.filter((row) => row.failed).length} of ${rows.length} processes out of bounds`,
   );
+  if (values.save) save({ endMs, rows, problems });
   return bad;
+}
+
+function save({ endMs, rows, problems }) {
+  const day = startedOn.toISOString().slice(0, 10);
+  const machine = describeMachine();
+  const result = {
+    startedAt: startedOn.toISOString(),
+    machine,
+    options: { minutes, processes, blobs, seed },
+    tookMs: Math.round(endMs),
+    ...load.totals,
+    longestPullMs: Math.round(load.longestPullMs),
+    latestPushMs: Math.round(load.latestMs),
+    kills: kills.kills,
+    stops: kills.stops,
+    lost: load.lost.length,
+    wrong: load.wrong.length,
+    failures: Object.fromEntries(load.failures()),
+    mainThreads: samples.scheduled,
+    bounds: BOUNDS,
+    processes: rows,
+    problems,
+  };
+  mkdirSync(RESULTS, { recursive: true });
+  writeFileSync(new URL(`${day}-soak.json`, RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
+  writeFileSync(
+    new URL(`${day}-soak.md`, RESULTS),
+    `# Soak, ${day}\n\n\`npm run soak -- --minutes ${minutes} --seed ${seed} --save\` on ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}.\n\n\`\`\`text\n${printed.join('\n')}\n\`\`\`\n`,
+  );
 }
 
 /** Of all processes and of storage. Files may go meanwhile, which `du` says with an exit code. */

@@ -12,18 +12,18 @@ const JUDGED_SAMPLES_MIN = 60;
 /**
  * One row a process, over the second half of the run.
  * @param {Map<string, import('./samples.mjs').Sample[]>} samples
- * @returns {{ text: string, failed: boolean }[]}
+ * @returns {{ text: string, failed: boolean, name: string, restarts: number, peaks: object, lines: object | undefined, isJudged: boolean }[]}
  */
-export function judge(samples, { durationMs, restarts }) {
+export function judge(samples, { endMs, restarts }) {
   return [...samples].map(([name, all]) => {
-    const late = all.filter(({ atMs }) => atMs >= durationMs / 2 && atMs <= durationMs);
+    const late = all.filter(({ atMs }) => atMs >= endMs / 2 && atMs <= endMs);
     const rss = all.map(({ rssMiB }) => rssMiB);
     const open = all.map(({ descriptors }) => descriptors);
-    const peaks = { rss: Math.max(...rss), open: Math.max(...open) };
+    const peaks = { rssMiB: Math.max(...rss), open: Math.max(...open) };
     const lines = lineOf(late, longestLife(all, late));
     const isJudged = lines !== undefined && lines.count >= JUDGED_SAMPLES_MIN;
     const tooMuch = [
-      peaks.rss > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
+      peaks.rssMiB > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
       peaks.open > BOUNDS.descriptors && `more than ${BOUNDS.descriptors} descriptors`,
       isJudged && grows(lines.rss, BOUNDS.rssMiBPerHour) && 'RSS grows',
       isJudged && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
@@ -33,8 +33,13 @@ export function judge(samples, { durationMs, restarts }) {
         ? 'slope: restarted too often or run too short'
         : `RSS ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings${isJudged ? '' : ', not judged'})`;
     return {
-      text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rss.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
+      text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rssMiB.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
       failed: tooMuch.length > 0,
+      name,
+      restarts: restarts.get(name) ?? 0,
+      peaks,
+      lines,
+      isJudged,
     };
   });
 }

@@ -5,6 +5,7 @@ import { parseDigest, type Digest } from '@kraken/core/content';
 import { createHttpClient, HostList, OriginClusterClient } from '@kraken/registry-http';
 
 const CHUNK_BYTES = 1 << 20;
+const SAYS_MAX = 500;
 
 export interface TestBlob {
   readonly digest: Digest;
@@ -49,6 +50,8 @@ export interface Pulled {
   readonly length: number;
   readonly firstByteMs: number;
   readonly totalMs: number;
+  /** Of an answer that is not 200: how its body begins. */
+  readonly says: string;
 }
 
 /** GET a URL, hash what comes. */
@@ -65,6 +68,7 @@ export async function pull(
   const hash = createHash('sha256');
   let length = 0;
   let firstByteMs = -1;
+  let says = '';
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     if (firstByteMs < 0) {
       firstByteMs = performance.now() - startedAt;
@@ -72,6 +76,7 @@ export async function pull(
     }
     hash.update(chunk);
     length += chunk.length;
+    if (response.statusCode !== 200 && says.length < SAYS_MAX) says = (says + chunk.toString()).slice(0, SAYS_MAX);
   }
   return {
     status: response.statusCode,
@@ -79,5 +84,6 @@ export async function pull(
     length,
     firstByteMs,
     totalMs: performance.now() - startedAt,
+    says,
   };
 }

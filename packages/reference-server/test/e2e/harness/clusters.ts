@@ -122,8 +122,16 @@ export class ProcessCluster {
 
   async stop(): Promise<void> {
     await Promise.all([...this.processes.values()].reverse().map(async (started) => stopProcess(started)));
-    for (const mount of this.#mounts) unmount(mount);
+    for (const mount of this.#mounts.splice(0)) unmount(mount);
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Leave nothing behind, at once and without waiting: for a program that ends now. */
+  abandon(): void {
+    for (const { child } of this.processes.values()) child.kill('SIGKILL');
+    for (const mount of this.#mounts.splice(0)) unmount(mount);
+    // A process that is being killed may still write its last file.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
   #prepare(name: string): string[] {
