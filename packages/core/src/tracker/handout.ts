@@ -61,14 +61,17 @@ function distinct(sample: readonly PeerInfo[], limit: number, others: readonly P
   return peers;
 }
 
-/** Sorted by rank; equal ranks keep their random order. There are few ranks and many peers: one list per rank. */
+/** Sorted by rank; equal ranks keep their random order. There are few ranks and many peers: one pass per rank. */
 function inOrder(peers: readonly PeerInfo[], order: PeerOrder): PeerInfo[] {
-  const byRank = new Map<number, PeerInfo[]>();
+  const ranks: number[] = [];
+  const distinctRanks: number[] = [];
   for (const peer of peers) {
     const rank = order.rank(peer);
-    const equals = byRank.get(rank);
-    if (equals === undefined) byRank.set(rank, [peer]);
-    else equals.push(peer);
+    ranks.push(rank);
+    if (!distinctRanks.includes(rank)) distinctRanks.push(rank);
   }
-  return [...byRank.keys()].sort((a, b) => a - b).flatMap((rank) => byRank.get(rank) ?? []);
+  const sorted: PeerInfo[] = [];
+  for (const rank of distinctRanks.sort((a, b) => a - b))
+    for (let i = 0; i < ranks.length; i++) if (ranks[i] === rank) sorted.push(peers[i] as PeerInfo);
+  return sorted;
 }

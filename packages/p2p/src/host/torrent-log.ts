@@ -26,7 +26,7 @@ interface PeerTally {
 interface TorrentEntry {
   readonly infoHash: InfoHash;
   complete: boolean;
-  /** Of peers, the first so many; emptied when they have been told. */
+  /** Of peers, the first so many. */
   readonly peers: Map<PeerId, PeerTally>;
 }
 
@@ -137,7 +137,8 @@ export class TorrentLog {
       pieces_sent: tally.piecesSent,
     }));
     this.#logger.debug({ ...fields, leecher_summaries: summaries }, 'Leecher summaries');
-    torrent.peers.clear();
+    // Gone from memory, and from here: a node may see very many in its life.
+    this.#torrents.delete(digest);
   }
 
   #tally(digest: Digest, peer: PeerId, what: keyof PeerTally): void {

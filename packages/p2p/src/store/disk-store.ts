@@ -74,8 +74,8 @@ export interface DiskStoreOptions {
   readonly now?: () => number;
 }
 
-/** A descriptor that nobody used is closed after once to twice this long. Guess: longer than the pauses of a rollout. */
-const DESCRIPTOR_REST_MS = 30_000;
+/** Descriptors and buffers that nobody used go after once to twice this long. Guess: longer than the pauses of a rollout. */
+const REST_MS = 30_000;
 
 const DEFAULT_LIMITS: StoreLimits = {
   bufferBytesMax: 64 * 1024 * 1024,
@@ -156,7 +156,7 @@ export class DiskStore implements BlobStore, PieceStore {
       );
       await store.#uploads.wipe();
       store.#sweeper.start();
-      store.#restTimer = setInterval(() => store.#context.files.closeRested(), DESCRIPTOR_REST_MS).unref();
+      store.#restTimer = setInterval(() => store.#rest(), REST_MS).unref();
       return store;
     } catch (error) {
       await hash.release();
@@ -336,6 +336,12 @@ export class DiskStore implements BlobStore, PieceStore {
     await this.setMetaInfo(metainfo);
     layers.remember(metainfo, layer);
     return metainfo;
+  }
+
+  /** What nobody used for a while goes. */
+  #rest(): void {
+    this.#context.files.closeRested();
+    this.#context.buffers.trim();
   }
 
   #check(): void {

@@ -10,7 +10,7 @@ import type { Interrupt } from './interrupt.js';
 export const LARGE_BYTES = 1024 * 1024;
 /** Buffers when memory is scarce. */
 export const SMALL_BYTES = 64 * 1024;
-/** Free large buffers that are kept for the next stream; the rest is left to the garbage collector. */
+/** Free large buffers that are kept for the next stream at most; the rest is left to the garbage collector. */
 const FREE_MAX = 8;
 
 export class ReadBuffers {
@@ -19,6 +19,8 @@ export class ReadBuffers {
   readonly #free: Uint8Array[] = [];
   readonly #line = new Set<(buffer: Uint8Array) => void>();
   #outBytes = 0;
+  /** Fewest free buffers since the last trim: those were not needed. */
+  #idle = 0;
 
   /**
    * @param capBytes bytes of all buffers that are out at a time; at least one small buffer is granted
@@ -66,6 +68,12 @@ export class ReadBuffers {
     }
   }
 
+  /** Leave the free buffers that nobody needed since the last call to the garbage collector. */
+  trim(): void {
+    this.#free.splice(0, this.#idle);
+    this.#idle = this.#free.length;
+  }
+
   #tryTake(): Uint8Array | undefined {
     if (this.#outBytes + LARGE_BYTES <= this.#capBytes / 2) return this.#large();
     if (this.#outBytes + SMALL_BYTES > this.#capBytes) return undefined;
@@ -75,6 +83,8 @@ export class ReadBuffers {
 
   #large(): Uint8Array {
     this.#outBytes += LARGE_BYTES;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES);
+    const free = this.#free.pop();
+    this.#idle = Math.min(this.#idle, this.#free.length);
+    return free ?? Buffer.allocUnsafeSlow(LARGE_BYTES);
   }
 }
