@@ -20,7 +20,7 @@ export async function leecherLoad(payloads) {
     tracker.send(blob);
     await tracker.next('known');
     await payloads.warm(MIB);
-    const leecher = peerProcess('leecher', { ...common, role: 'leecher', dir: own });
+    const leecher = peerProcess('leecher', { ...common, role: 'leecher', dir: own, loopDelay: true });
     children.push(leecher);
     const { peakRssMiB, loopDelayP99Ms, loopDelayMaxMs } = await leecher.next('done');
     return { peakRssMiB, loopDelayP99Ms, loopDelayMaxMs };

@@ -5,6 +5,7 @@
 //   digest    of the blob
 //   tracker   host:port, not for import
 //   pieceLayer, blobHash   what is checked beside the CRC-32 of each piece
+//   loopDelay leecher: measure the delay of its event loop
 //   nodes     seeder: so many peers over one store
 //   node      settings of the node that differ from the defaults
 //   tls       absent, or PEM files of transport security
@@ -65,19 +66,18 @@ export async function main([argument]) {
     commands(() => say('usage', usage()));
   } else {
     const node = await startNode(store, options, {});
-    const startCpuSec = usage().cpuSec;
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    delay.enable();
+    // A thousand wake-ups a second cost something: only where they are asked for.
+    const delay = options.loopDelay ? monitorEventLoopDelay({ resolution: 1 }) : undefined;
+    delay?.enable();
     // As the agent's HTTP route pulls, but nobody reads along.
     const blob = await node.open(digest, { namespace: NAMESPACE });
     await blob.finished;
-    delay.disable();
-    say('done', {
-      startCpuSec,
-      ...usage(),
-      loopDelayP99Ms: delay.percentile(99) / 1e6 - 1,
-      loopDelayMaxMs: delay.max / 1e6 - 1,
-    });
+    delay?.disable();
+    const delays =
+      delay === undefined
+        ? {}
+        : { loopDelayP99Ms: delay.percentile(99) / 1e6 - 1, loopDelayMaxMs: delay.max / 1e6 - 1 };
+    say('done', { ...usage(), ...delays });
     commands(() => say('usage', usage()));
   }
 }

@@ -1,4 +1,5 @@
 /** Piece layers and rejected roots between tracker client, tracker and origins. */
+import { createHash } from 'node:crypto';
 import test from 'ava';
 import {
   createMetaInfo,
@@ -18,7 +19,8 @@ const PIECE = 16 * 1024;
 const layer = new Uint8Array(5 * HASH_BYTES).map((_, i) => i);
 const length = 4 * PIECE + 1;
 const digest = digestFromHex('ab'.repeat(32));
-const root = rootOfLayer(layer, length, PIECE);
+const hash = (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest();
+const root = rootOfLayer(layer, length, PIECE, (message, target, at) => target.set(hash(message), at));
 
 function rooted(piecesRoot: string): MetaInfo {
   return createMetaInfo({ digest, length, pieceLength: PIECE, pieceSums: [1, 2, 3, 4, 5], piecesRoot });

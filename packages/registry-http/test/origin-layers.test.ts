@@ -1,4 +1,5 @@
 /** Piece layers as origins serve them, and metainfo that gets its root later. */
+import { createHash } from 'node:crypto';
 import test from 'ava';
 import {
   canHaveRoot,
@@ -16,7 +17,8 @@ import { ask, startCluster, until, type Cluster, type MemoryStore } from './orig
 const PIECE = 16 * 1024;
 const layer = new Uint8Array(2 * HASH_BYTES).map((_, i) => i);
 const bytes = Buffer.alloc(PIECE + 1, 'x');
-const root = rootOfLayer(layer, bytes.length, PIECE);
+const hash = (message: Uint8Array): Uint8Array => createHash('sha256').update(message).digest();
+const root = rootOfLayer(layer, bytes.length, PIECE, (message, target, at) => target.set(hash(message), at));
 
 /** Give the stores layers: every blob has the same one. @returns which digests were made anew */
 function withLayers(cluster: Cluster): { made: Digest[]; lost: Set<MemoryStore> } {

@@ -8,7 +8,6 @@
  *
  * Never reads content. The hash function is an argument: hosts have a native one.
  */
-import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { KrakenError } from '../errors/index.js';
 import { pieceCountOf } from './piece-count.js';
@@ -27,8 +26,6 @@ export const LEAF_BYTES = 16 * 1024;
 export const HASH_BYTES = 32;
 /** Most pieces of a blob with a layer: more do not fit a handshake either (spec p2p.md §2.6). 8 MiB of hashes. */
 export const LAYER_PIECES_MAX = 2 ** 18;
-
-const portable: Sha256Into = (message, target, at) => target.set(sha256(message), at);
 
 const HEX64 = /^[0-9a-f]{64}$/i;
 
@@ -65,7 +62,7 @@ export function leavesPerPiece(length: number, pieceLength: number): number {
  * @param leaves hashes of its leaves that exist, one after the other; overwritten
  * @param width {@link leavesPerPiece} of the blob
  */
-export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256Into = portable): Uint8Array {
+export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256Into): Uint8Array {
   return merkleRoot(leaves, width, new Uint8Array(HASH_BYTES), hash);
 }
 
@@ -74,12 +71,7 @@ export function pieceHash(leaves: Uint8Array, width: number, hash: Sha256Into = 
  * @param layer hashes of all pieces, one after the other
  * @throws KrakenError `layer-invalid` when it has not one hash per piece
  */
-export function rootOfLayer(
-  layer: Uint8Array,
-  length: number,
-  pieceLength: number,
-  hash: Sha256Into = portable,
-): PiecesRoot {
+export function rootOfLayer(layer: Uint8Array, length: number, pieceLength: number, hash: Sha256Into): PiecesRoot {
   const expected = layerBytes(length, pieceLength);
   if (layer.length !== expected || !canHaveRoot(length, pieceLength)) {
     throw new KrakenError('layer-invalid', `piece layer expected ${expected} bytes, got ${layer.length}`);
