@@ -15,8 +15,8 @@ const PUSHING_PART = 0.92;
 /** Time between kills and until the restart. */
 const KILL_EVERY_MS = [10_000, 30_000];
 const DOWN_MS = [200, 5000];
-/** After this part of the run the steady processes are left alone, so that they are warm when the second half begins. */
-const KILLING_ALL_PART = 0.4;
+/** After this part of the run the steady processes are left alone. Warm when the second half begins: memory settles for seven minutes after a start. */
+const KILLING_ALL_PART = 0.15;
 /** One end in so many is an orderly stop instead of a kill. */
 const ORDERLY_ONE_IN = 4;
 
