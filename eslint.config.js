@@ -37,5 +37,6 @@ export default tseslint.config(
   { files: ['packages/core/src/ring/**/*.ts'], rules: { 'no-restricted-syntax': 'off' } },
   { files: ['**/test/**/*.ts'], rules: { 'no-console': 'off', '@typescript-eslint/no-non-null-assertion': 'off', 'max-lines': ['error', { max: 600, skipBlankLines: true }] } },
   { files: ['**/*.js', '**/*.mjs', '**/*.cjs'], ...tseslint.configs.disableTypeChecked },
+  { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
   { files: ['scripts/**', '.ci/**', 'examples/**', 'benchmarks/**', 'packages/reference-server/src/cli/**'], rules: { 'no-console': 'off' } },
 );

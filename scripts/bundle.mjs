@@ -6,7 +6,7 @@
 // outside, but for those that every start needs.
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { builtinModules, createRequire } from 'node:module';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 import ts from 'typescript';
@@ -18,27 +18,61 @@ const target = resolve(process.argv[2] ?? join(server, 'dist/bundle'));
 /** CommonJS packages that are included. */
 const INCLUDED = /\/node_modules\/yaml\//;
 
-/** Module numbers by file, in the order in which they were found. */
-const numbers = new Map();
-const bodies = [];
+/** What `new URL(…)` names in `new Worker(new URL('./x-entry.js', import.meta.url))`: the module of a thread. */
+const THREAD = /new URL\((?:"|')\.\/([\w-]+-entry)\.js(?:"|'), import\.meta\.url\)/g;
 
-/** @returns the number of the module in `file`, which is read if it is new */
-function include(file) {
-  const known = numbers.get(file);
-  if (known !== undefined) return known;
-  const number = numbers.size;
-  numbers.set(file, number);
-  const source = readFileSync(file, 'utf8');
-  bodies[number] = (isEsm(file) ? toCommonJs(file, source) : source)
-    // No module calls something of its own by that name.
-    .replace(/\brequire\((?:"([^"]+)"|'([^']+)')\)/g, (_call, double, single) => {
-      const name = double ?? single;
-      const found = resolveImport(name, file);
-      return found === undefined ? `$external(${JSON.stringify(name)})` : `$load(${include(found)})`;
-    })
-    .replaceAll('import.meta.url', `$urlOf(${JSON.stringify(relative(target, file))})`)
-    .replace(/^\/\/# sourceMappingURL=.*$/m, '');
-  return number;
+/** Every module that was read. @type {Set<string>} */
+const made = new Set();
+/** Modules of threads, which become files of their own beside the bundle. @type {Set<string>} */
+const threads = new Set();
+
+/** @returns the source of a function that takes `require` and what a path's URL is, with `entry` and all that it imports inside */
+function bundleOf(entry, result) {
+  /** Module numbers by file, in the order in which they were found. */
+  const numbers = new Map();
+  const bodies = [];
+  const include = (file) => {
+    const known = numbers.get(file);
+    if (known !== undefined) return known;
+    const number = numbers.size;
+    numbers.set(file, number);
+    made.add(file);
+    const source = readFileSync(file, 'utf8');
+    bodies[number] = (isEsm(file) ? toCommonJs(file, source) : source)
+      // No module calls something of its own by that name.
+      .replace(/\brequire\((?:"([^"]+)"|'([^']+)')\)/g, (_call, double, single) => {
+        const name = double ?? single;
+        const found = resolveImport(name, file);
+        return found === undefined ? `$external(${JSON.stringify(name)})` : `$load(${include(found)})`;
+      })
+      .replace(THREAD, (_url, name) => {
+        threads.add(resolve(dirname(file), `${name}.js`));
+        return `new URL($urlOf(${JSON.stringify(`${name}.cjs`)}))`;
+      })
+      .replaceAll('import.meta.url', `$urlOf(${JSON.stringify(relative(target, file))})`)
+      .replace(/^\/\/# sourceMappingURL=.*$/m, '');
+    return number;
+  };
+  include(entry);
+  const functions = bodies.map((body) => `(module, exports, $external, $load, $urlOf) => {\n${body}\n}`);
+  return `(($external, $urlOf) => {
+const loaded = [];
+function $load(number) {
+  let module = loaded[number];
+  if (module === undefined) {
+    module = loaded[number] = { exports: {} };
+    modules[number](module, module.exports, $external, $load, $urlOf);
+  }
+  return module.exports;
+}
+const modules = [
+${functions.join(',\n')}
+];
+${result}
+})
+`
+    // One byte a character: half the memory, and quicker to read.
+    .replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function toCommonJs(fileName, source) {
@@ -69,26 +103,10 @@ function isEsm(file) {
   return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')).type === 'module';
 }
 
-include(entry);
-const functions = bodies.map((body) => `(module, exports, $external, $load, $urlOf) => {\n${body}\n}`);
-const source = `(($external, $urlOf) => {
-const loaded = [];
-function $load(number) {
-  let module = loaded[number];
-  if (module === undefined) {
-    module = loaded[number] = { exports: {} };
-    modules[number](module, module.exports, $external, $load, $urlOf);
-  }
-  return module.exports;
-}
-const modules = [
-${functions.join(',\n')}
-];
-return { main: (args) => $load(0).main(args), loadAll: () => modules.forEach((_, number) => $load(number)) };
-})
-`
-  // One byte a character: half the memory, and quicker to read.
-  .replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const source = bundleOf(
+  entry,
+  'return { main: (args) => $load(0).main(args), loadAll: () => modules.forEach((_, number) => $load(number)) };',
+);
 mkdirSync(target, { recursive: true });
 const file = join(target, 'server.js');
 writeFileSync(file, source);
@@ -98,11 +116,16 @@ script
   .runInThisContext()(createRequire(file), (path) => new URL(path, pathToFileURL(file)).href)
   .loadAll();
 writeFileSync(join(target, 'server.cache'), script.createCachedData());
-const made = [...numbers.keys()].map((module) => {
+// Threads start sooner too without modules to find, and by CommonJS.
+for (const thread of threads) {
+  const name = basename(thread).replace(/\.js$/, '.cjs');
+  writeFileSync(join(target, name), `${bundleOf(thread, '$load(0);').trimEnd()}(require);\n`);
+}
+const list = [...made].map((module) => {
   const { mtimeMs, size } = statSync(module);
   return [relative(target, module), mtimeMs, size];
 });
-writeFileSync(join(target, 'made-from.json'), JSON.stringify(made));
-console.error(`${made.length} modules in ${relative(root, file)}`);
+writeFileSync(join(target, 'made-from.json'), JSON.stringify(list));
+console.error(`${list.length} modules in ${relative(root, file)}`);
 // The modules were only loaded, but some of them may wait for something.
 process.exit(0);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Child } from '../lib/child.mjs';
+import { PEER, PEER_DIST } from './peer-bundle.mjs';
 
 const MIB = 2 ** 20;
 export const PIECE_BYTES = 4 * MIB;
@@ -128,7 +129,9 @@ function removeAbandoned(parent) {
 
 export function peerProcess(name, options) {
   return new Child(name, process.execPath, [
-    new URL('peer-process.mjs', import.meta.url).pathname,
+    new URL('peer-process.cjs', import.meta.url).pathname,
+    PEER_DIST,
+    PEER,
     JSON.stringify(options),
   ]);
 }

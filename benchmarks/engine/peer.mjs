@@ -1,4 +1,4 @@
-// Peers of ours in a process of their own; peer-process.mjs starts it. Arguments: one JSON object.
+// Peers of ours in a process of their own; peer-process.cjs starts it. Arguments: one JSON object.
 //   role      import | seeder | leecher
 //   dir       directory of the store
 //   file      import: what to put into the store
@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseDigest, serializeMetaInfo } from '@kraken/core/content';
 import { createPassiveRing, createPeerNode, createTrackerClient, DiskStore } from '@kraken/p2p';
-import { HashWorker } from '../../packages/p2p/dist/store/hash-worker.js';
+import { BlobHasher } from '../../packages/p2p/dist/store/blob-hasher.js';
 import { commands, say, usage } from '../lib/events.mjs';
 
 const NAMESPACE = 'bench';
@@ -108,6 +108,6 @@ function leaveOutBlobHash(digest) {
     cancel: () => undefined,
     finish: () => Promise.resolve(digest.slice('sha256:'.length)),
   };
-  HashWorker.prototype.followGrown = () => unchecked;
-  HashWorker.prototype.follow = () => unchecked;
+  BlobHasher.prototype.followGrown = () => unchecked;
+  BlobHasher.prototype.follow = () => unchecked;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
 
-const SERVER = new URL('../../packages/reference-server/bin/kraken-reference-server.js', import.meta.url).pathname;
+const SERVER = new URL('../../packages/reference-server/bin/kraken-reference-server.cjs', import.meta.url).pathname;
 const START_LIMIT_MS = 20_000;
 
 export class Agent {

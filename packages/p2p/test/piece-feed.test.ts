@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
 import { LEAF_BYTES, leavesPerPiece } from '@kraken/core/content';
-import { PieceHasher } from '../dist/store/piece-hasher.js';
+import { HashThreads } from '../dist/store/hash-threads.js';
+import type { PieceHasher } from '../dist/store/piece-hasher.js';
 
 const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
 
@@ -46,8 +47,9 @@ function sharedCopy(bytes: Uint8Array): Uint8Array {
 }
 
 test('property: any cut of a piece, in shared memory or not', async (t) => {
-  const hasher = PieceHasher.shared();
-  t.teardown(() => hasher.release());
+  const threads = HashThreads.shared();
+  t.teardown(() => threads.release());
+  const hasher = threads.pieces;
   const pieceLength = 8 * LEAF_BYTES;
   const width = leavesPerPiece(3 * pieceLength, pieceLength);
   await fc.assert(
@@ -65,8 +67,9 @@ test('property: any cut of a piece, in shared memory or not', async (t) => {
 });
 
 test('pieces that pass at the same time do not mix, and one that is given up leaves the others alone', async (t) => {
-  const hasher = PieceHasher.shared();
-  t.teardown(() => hasher.release());
+  const threads = HashThreads.shared();
+  t.teardown(() => threads.release());
+  const hasher = threads.pieces;
   const width = 8;
   const pieces = [1, 2, 3, 4].map(() => randomBytes(8 * LEAF_BYTES));
   const half = 4 * LEAF_BYTES + 5;
@@ -84,12 +87,13 @@ test('pieces that pass at the same time do not mix, and one that is given up lea
 });
 
 test('who waits when the thread ends is told', async (t) => {
-  const hasher = PieceHasher.shared();
+  const threads = HashThreads.shared();
+  const hasher = threads.pieces;
   const feed = hasher.feed(2 * LEAF_BYTES, 2);
   const outcome = new Promise<string | undefined>((resolve) =>
     feed.add(randomBytes(LEAF_BYTES), (error) => resolve(error?.code)),
   );
-  await hasher.release();
+  await threads.release();
   // The bytes were taken before, or they never will be.
   t.true([undefined, 'io-error'].includes(await outcome));
 });

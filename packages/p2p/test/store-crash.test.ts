@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { encodeBitset, pieceCount, serializeMetaInfo, type Digest } from '@kraken/core/content';
 import { DiskStore } from '../dist/store/index.js';
-import { HashWorker } from '../dist/store/hash-worker.js';
+import { HashThreads } from '../dist/store/hash-threads.js';
 import * as kit from './store-kit.js';
 
 const MiB = 1024 * 1024;
@@ -445,11 +445,11 @@ test.serial('a hash thread that dies costs a second pass, not the blob', async (
   const bytes = kit.content('thread', 12 * MiB);
   const torrent = await store.create(kit.metaInfoOf(bytes, 4 * MiB));
   await kit.fill(torrent, bytes);
-  const worker = HashWorker.shared();
-  t.teardown(() => worker.release());
-  // A length that no typed array can have: the handler throws and the thread ends.
-  const lost = worker.sum('/nowhere', 1e300, 1);
-  await kit.throwsCode(t, 'io-error', lost);
+  const threads = HashThreads.shared();
+  t.teardown(() => threads.release());
+  const lost = threads.blobs.follow('/nowhere');
+  for (const thread of threads.threads) await thread.terminate();
+  await kit.throwsCode(t, 'io-error', lost.finish(1));
   await torrent.commit();
   kit.same(t, await kit.collect(torrent.stream({})), bytes);
 });
@@ -461,10 +461,11 @@ test.serial('a long hash job does not hold up a short one', async (t) => {
   await handle.truncate(256 * MiB);
   await handle.close();
   await writeFile(short, 'abc');
-  const worker = HashWorker.shared();
-  t.teardown(() => worker.release());
+  const threads = HashThreads.shared(1);
+  t.teardown(() => threads.release());
+  const worker = threads.blobs;
   const order: string[] = [];
-  const jobs = [worker.sum(long, 256 * MiB, 4 * MiB).then(() => order.push('long'))];
+  const jobs = [threads.pieces.sums(long, 256 * MiB, 4 * MiB).then(() => order.push('long'))];
   for (let i = 0; i < 3; i++)
     jobs.push(
       worker

@@ -4,7 +4,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { Bitfield, createMetaInfo, HASH_BYTES, LEAF_BYTES, withRoot, type MetaInfo } from '@kraken/core/content';
 import type { TorrentFile } from '../dist/store/index.js';
-import { PieceHasher } from '../dist/store/piece-hasher.js';
+import { HashThreads } from '../dist/store/hash-threads.js';
 import type { ProofResult } from '../dist/store/piece-proof.js';
 import {
   blobPath,
@@ -76,8 +76,9 @@ function forged(piece: number): Uint8Array {
 }
 
 test('the root above a layer is the same from the loop and from the thread, which takes the large ones', async (t) => {
-  const hasher = PieceHasher.shared();
-  t.teardown(() => hasher.release());
+  const threads = HashThreads.shared();
+  t.teardown(() => threads.release());
+  const hasher = threads.pieces;
   for (const pieces of [2, 128, 129, 1000]) {
     const hashes = Array.from({ length: pieces }, (_, piece) => sha256(Buffer.from(`${piece}`)));
     const whole = Buffer.concat(hashes);

@@ -1,16 +1,18 @@
 /** The bundle that makes the command start faster: it says what the modules say, and is not used once they have changed. */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 
 const run = promisify(execFile);
-const entry = (await import(new URL('../bin/entry.js', import.meta.url).href)) as {
-  isFresh(directory: URL): boolean;
-  loadCommand(dist?: URL): Promise<{ main(args: readonly string[]): unknown }>;
+const entry = (await import(new URL('../bin/entry.cjs', import.meta.url).href)) as {
+  isFresh(directory: string): boolean;
+  loadCommand(dist?: string): Promise<{ main(args: readonly string[]): unknown }>;
 };
 
 async function directory(t: ExecutionContext, parent = tmpdir()): Promise<string> {
@@ -21,8 +23,7 @@ async function directory(t: ExecutionContext, parent = tmpdir()): Promise<string
 
 test('a bundle is used while its modules are as they were', async (t) => {
   const dist = await directory(t);
-  const url = pathToFileURL(`${dist}/`);
-  const says = async (): Promise<unknown> => (await entry.loadCommand(url)).main([]);
+  const says = async (): Promise<unknown> => (await entry.loadCommand(dist)).main([]);
   for (const name of ['cli', 'bundle']) await mkdir(join(dist, name));
   const module = join(dist, 'cli/main.js');
   await writeFile(join(dist, 'package.json'), '{"type":"module"}');
@@ -38,7 +39,7 @@ test('a bundle is used while its modules are as they were', async (t) => {
   await utimes(module, 1, 1);
   t.is(await says(), 'modules', 'a module has changed');
   await rm(module);
-  t.false(entry.isFresh(new URL('bundle/', url)), 'a module is gone');
+  t.false(entry.isFresh(join(dist, 'bundle')), 'a module is gone');
 });
 
 test('the bundle of the real modules says what they say', async (t) => {
@@ -50,16 +51,23 @@ test('the bundle of the real modules says what they say', async (t) => {
     run(process.execPath, [
       '--input-type=module',
       '-e',
-      `const { loadCommand } = await import(${JSON.stringify(new URL('../bin/entry.js', import.meta.url).href)});
+      `const { loadCommand } = await import(${JSON.stringify(new URL('../bin/entry.cjs', import.meta.url).href)});
        const { main } = await loadCommand(${loaded});
        process.exitCode = await main(['--help']);`,
     ]);
-  t.true(entry.isFresh(pathToFileURL(`${dir}/bundle/`)));
-  const bundled = await command(`new URL(${JSON.stringify(pathToFileURL(`${dir}/`).href)})`);
+  t.true(entry.isFresh(join(dir, 'bundle')));
+  const bundled = await command(JSON.stringify(dir));
   const { stdout } = await run(process.execPath, [
     '-e',
     `import(${JSON.stringify(new URL('../dist/cli/main.js', import.meta.url).href)}).then(({ main }) => main(['--help']))`,
   ]);
   t.is(bundled.stdout, stdout);
   t.regex(stdout, /kraken-reference-server agent/);
+
+  const thread = new Worker(join(dir, 'bundle/hash-thread-entry.cjs'));
+  t.teardown(() => thread.terminate());
+  const bytes = Buffer.from('one leaf');
+  thread.postMessage({ type: 'bytes', job: 1, feed: 1, bytes, last: true, length: bytes.length, width: 1 });
+  const [reply] = (await once(thread, 'message')) as [{ hash: Uint8Array }];
+  t.is(Buffer.from(reply.hash).toString('hex'), createHash('sha256').update(bytes).digest('hex'));
 });

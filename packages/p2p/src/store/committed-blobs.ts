@@ -181,7 +181,7 @@ export class CommittedBlobs {
     if (fits && decodePieceStatus(status).isComplete) return true;
 
     logger.warn({ digest }, 'cached blob claims missing pieces; hashing it');
-    const hex = await hash.follow(cache.data(digest)).finish(length);
+    const hex = await hash.blobs.follow(cache.data(digest)).finish(length);
     if (hex !== digestHex(digest)) {
       metrics.count('store_corrupt_blobs');
       logger.error({ digest, got: hex }, 'cached blob does not match its digest; deleted');

@@ -25,11 +25,10 @@ import { errnoOf, isMissing, onDisk } from './disk-error.js';
 import { makeDirectory, unlinkIfThere } from './durable.js';
 import { DEFAULT_CLEANUP, Sweeper, type CleanupOptions, type SweepResult } from './eviction.js';
 import { FilePool } from './file-pool.js';
-import { HashWorker } from './hash-worker.js';
+import { HashThreads } from './hash-threads.js';
 import { KeyedLock } from './keyed-lock.js';
 import { StateDirectory } from './layout.js';
 import { OpenedFile } from './opened-blob.js';
-import { PieceHasher } from './piece-hasher.js';
 import { PieceLayers } from './piece-layers.js';
 import type { PieceStore, TorrentFile } from './piece-store.js';
 import { ReadBuffers } from './read-buffers.js';
@@ -135,8 +134,7 @@ export class DiskStore implements BlobStore, PieceStore {
     const now = options.now ?? Date.now;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const locks = new KeyedLock<Digest>();
-    const hash = HashWorker.shared();
-    const hasher = PieceHasher.shared();
+    const hash = HashThreads.shared();
     try {
       const store = new DiskStore(
         {
@@ -146,7 +144,7 @@ export class DiskStore implements BlobStore, PieceStore {
           files: new FilePool(options.descriptorsMax ?? 512, logger, metrics),
           buffers: new ReadBuffers(limits.bufferBytesMax, limits.bufferWaitersMax),
           hash,
-          layers: new PieceLayers(hasher, metrics),
+          layers: new PieceLayers(hash.pieces, metrics),
           access: new AccessTimes(locks, now, logger),
           logger,
           metrics,
@@ -160,7 +158,6 @@ export class DiskStore implements BlobStore, PieceStore {
       return store;
     } catch (error) {
       await hash.release();
-      await hasher.release();
       throw error;
     }
   }
@@ -193,7 +190,6 @@ export class DiskStore implements BlobStore, PieceStore {
     await this.#context.locks.idle();
     this.#context.files.close();
     await this.#context.hash.release();
-    await this.#context.layers.hasher.release();
   }
 
   // BlobStore
@@ -323,13 +319,13 @@ export class DiskStore implements BlobStore, PieceStore {
     const { length } = found;
     const path = cache.data(digest);
     if (!this.#pieceLayer || !canHaveRoot(length, pieceLength)) {
-      const pieceSums = await hash.sum(path, length, pieceLength);
+      const pieceSums = await hash.pieces.sums(path, length, pieceLength);
       const metainfo = createMetaInfo({ digest, length, pieceLength, pieceSums });
       await this.setMetaInfo(metainfo);
       return metainfo;
     }
-    const { sums, layer } = await layers.hasher.describe(path, length, pieceLength);
-    const piecesRoot = await layers.hasher.root(layer, length, pieceLength);
+    const { sums, layer } = await hash.pieces.describe(path, length, pieceLength);
+    const piecesRoot = await hash.pieces.root(layer, length, pieceLength);
     const metainfo = createMetaInfo({ digest, length, pieceLength, pieceSums: sums, piecesRoot });
     // First: a root without its layer would be made anew by whoever looks for the layer.
     await onDisk('write piece layer', sidecars.writeLayer(cache.blob(digest), layer));

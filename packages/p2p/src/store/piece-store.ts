@@ -36,7 +36,7 @@ export interface TorrentFile {
    * Unverified until `markVerified`.
    */
   write(buffer: Uint8Array, length: number, position: number, done: (error?: Error) => void): void;
-  /** All bytes of `piece` are written and its sum matched: record it, wake readers, let the hash worker go on. */
+  /** All bytes of `piece` are written and its sum matched: record it, wake readers, let the hash go on. */
   markVerified(piece: number, done: (error?: Error) => void): void;
   /** Read up to `length` bytes at `position` into `buffer`. Fewer only at the end of the file or when it was truncated. */
   read(

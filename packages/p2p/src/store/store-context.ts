@@ -3,7 +3,7 @@ import type { Digest } from '@kraken/core/content';
 import type { Logger, Metrics } from '@kraken/core/ports';
 import type { AccessTimes } from './access-times.js';
 import type { FilePool } from './file-pool.js';
-import type { HashWorker } from './hash-worker.js';
+import type { HashThreads } from './hash-threads.js';
 import type { KeyedLock } from './keyed-lock.js';
 import type { StateDirectory } from './layout.js';
 import type { PieceLayers } from './piece-layers.js';
@@ -17,7 +17,7 @@ export interface StoreContext {
   readonly locks: KeyedLock<Digest>;
   readonly files: FilePool;
   readonly buffers: ReadBuffers;
-  readonly hash: HashWorker;
+  readonly hash: HashThreads;
   readonly layers: PieceLayers;
   readonly access: AccessTimes;
   readonly logger: Logger;

@@ -17,7 +17,7 @@ import type { CommittedBlobs } from './committed-blobs.js';
 import { diskError, onDisk } from './disk-error.js';
 import { removeDirectory } from './durable.js';
 import type { PooledFile } from './file-pool.js';
-import type { HashFollower } from './hash-worker.js';
+import type { HashFollower } from './blob-hasher.js';
 import type { StateDirectory } from './layout.js';
 import type { PieceProof } from './piece-proof.js';
 import type { TorrentFile } from './piece-store.js';
@@ -299,11 +299,11 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     for (const waiter of waiters) waiter.resolve(undefined);
   }
 
-  /** Move the end of the verified prefix and let the hash worker follow. Over a blob's life O(pieces). */
+  /** Move the end of the verified prefix and let the hash follow. Over a blob's life O(pieces). */
   #advance(): void {
     while (this.#prefix < this.have.length && this.have.has(this.#prefix)) this.#prefix++;
     const end = Math.min(this.length, this.#prefix * this.pieceLength);
-    this.#follower ??= this.#context.hash.followGrown(this.#data.path, end);
+    this.#follower ??= this.#context.hash.blobs.followGrown(this.#data.path, end);
     this.#follower?.advance(end);
   }
 
@@ -351,7 +351,7 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
 
   /** The follower stays in its field meanwhile, so that a removal cancels it. */
   async #finishHash(): Promise<string> {
-    const follower = (this.#follower ??= this.#context.hash.follow(this.#data.path));
+    const follower = (this.#follower ??= this.#context.hash.blobs.follow(this.#data.path));
     try {
       return await follower.finish(this.length);
     } finally {

@@ -138,7 +138,7 @@ export class TorrentTable implements PieceStore {
     if (stored?.length === length) return this.#openCommitted(stored);
     const sums =
       metainfo.length === length
-        ? await hash.sum(cache.data(metainfo.digest), length, metainfo.pieceLength)
+        ? await hash.pieces.sums(cache.data(metainfo.digest), length, metainfo.pieceLength)
         : undefined;
     if (sums?.every((sum, piece) => sum === metainfo.pieceSums[piece]) !== true) {
       throw new KrakenError(
@@ -238,10 +238,10 @@ export class TorrentTable implements PieceStore {
     claimed: Uint8Array,
   ): Promise<(piece: number) => boolean> {
     if (layer === undefined) {
-      const sums = await this.#context.hash.sum(path, length, pieceLength, claimed);
+      const sums = await this.#context.hash.pieces.sums(path, length, pieceLength, claimed);
       return (piece) => sums[piece] === pieceSums[piece];
     }
-    const found = await this.#context.layers.hasher.describe(path, length, pieceLength, claimed);
+    const found = await this.#context.hash.pieces.describe(path, length, pieceLength, claimed);
     return (piece) => {
       const at = HASH_BYTES * piece;
       return Buffer.compare(found.layer.subarray(at, at + HASH_BYTES), layer.subarray(at, at + HASH_BYTES)) === 0;

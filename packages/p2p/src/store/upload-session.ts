@@ -10,7 +10,7 @@ import { KrakenError } from '@kraken/core/errors';
 import { ByteExtents } from './byte-extents.js';
 import { onDisk } from './disk-error.js';
 import type { PooledFile } from './file-pool.js';
-import type { HashFollower } from './hash-worker.js';
+import type { HashFollower } from './blob-hasher.js';
 import { Interrupt } from './interrupt.js';
 import type { StoreContext } from './store-context.js';
 import { UploadWriter } from './upload-writer.js';
@@ -108,7 +108,7 @@ export class UploadSession {
         `bytes from ${this.#extents.contiguous} on were never uploaded, though later ones were`,
       );
     }
-    const follower = this.#follower ?? this.#context.hash.follow(this.dataPath);
+    const follower = this.#follower ?? this.#context.hash.blobs.follow(this.dataPath);
     this.#follower = undefined;
     const hex = await follower.finish(length);
     if (hex !== digestHex(digest))
@@ -149,7 +149,7 @@ export class UploadSession {
     this.#onQuiet?.();
     if (this.#rewritten || this.#interrupt.reason !== undefined) return;
     const end = this.#extents.contiguous;
-    this.#follower ??= this.#context.hash.followGrown(this.dataPath, end);
+    this.#follower ??= this.#context.hash.blobs.followGrown(this.dataPath, end);
     this.#follower?.advance(end);
   }
 }

@@ -5,7 +5,7 @@ import { request } from 'undici';
 
 /** Repository root, from `packages/reference-server/dist-test/e2e/harness/`. */
 export const ROOT = new URL('../../../../../', import.meta.url).pathname;
-const SERVER = new URL('../../../bin/kraken-reference-server.js', import.meta.url).pathname;
+const SERVER = new URL('../../../bin/kraken-reference-server.cjs', import.meta.url).pathname;
 const OUTPUT_MAX = 200_000;
 /** A start takes a fraction of a second; a machine with other work may take far longer. */
 const HEALTHY_LIMIT_MS = 60_000;

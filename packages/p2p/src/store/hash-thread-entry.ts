@@ -1,0 +1,123 @@
+/**
+ * Entry of a hash thread: single pieces and roots at once, long jobs in turns between them, one after the other. Owns the
+ * jobs and the pieces under way, and one read buffer.
+ */
+import { parentPort } from 'node:worker_threads';
+import { DescribeJob, FollowJob } from './hash-jobs.js';
+import type { HashReply, HashRequest } from './hash-messages.js';
+import { hashPiece, LeafHashes, rootOf } from './leaf-hashes.js';
+
+/** A multiple of a leaf. Small enough to stay in a core's cache between reading and hashing. */
+const READ_BYTES = 256 * 1024;
+
+if (parentPort === null) throw new TypeError('a hash thread must be started as a worker thread');
+const port = parentPort;
+const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+const jobs = new Map<number, FollowJob | DescribeJob>();
+/** Jobs with work, in order of their next turn. */
+const runnable = new Set<number>();
+let scheduled = false;
+/** Pieces that are hashed while they pass. */
+const feeds = new Map<number, LeafHashes>();
+
+function reply(message: HashReply): void {
+  port.postMessage(message);
+}
+
+/** Run `work`; what it throws is the answer. */
+function answering(job: number, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    jobs.delete(job);
+    const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+    reply({ type: 'failed', job, code, says: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function wake(job: number): void {
+  runnable.add(job);
+  if (scheduled) return;
+  scheduled = true;
+  // Messages are delivered between turns, so new and cancelled jobs count at once.
+  setImmediate(takeTurn);
+}
+
+function takeTurn(): void {
+  scheduled = false;
+  const [id] = runnable;
+  if (id === undefined) return;
+  runnable.delete(id);
+  const job = jobs.get(id);
+  if (job !== undefined) answering(id, () => runTurn(id, job));
+  const [next] = runnable;
+  if (next !== undefined) wake(next);
+}
+
+function runTurn(id: number, job: FollowJob | DescribeJob): void {
+  const result = job.turn(buffer);
+  if (result !== undefined) {
+    jobs.delete(id);
+    reply(
+      typeof result === 'string'
+        ? { type: 'hashed', job: id, hex: result }
+        : { type: 'described', job: id, sums: result.sums, layer: result.layer },
+    );
+  } else if (job.hasWork) runnable.add(id);
+}
+
+function takeBytes({ job, feed, bytes, last, length, width }: Extract<HashRequest, { type: 'bytes' }>): void {
+  const leaves = feeds.get(feed) ?? new LeafHashes(length);
+  leaves.add(bytes);
+  if (last) {
+    feeds.delete(feed);
+    reply({ type: 'piece', job, hash: leaves.finish(width) });
+  } else {
+    feeds.set(feed, leaves);
+    reply({ type: 'taken', job });
+  }
+}
+
+port.on('message', (request: HashRequest) => {
+  switch (request.type) {
+    case 'bytes':
+      answering(request.job, () => takeBytes(request));
+      return;
+    case 'piece':
+      answering(request.job, () => {
+        const { job, fd, position, length, width } = request;
+        reply({ type: 'piece', job, hash: hashPiece(fd, buffer, position, length, width) });
+      });
+      return;
+    case 'forget':
+      feeds.delete(request.feed);
+      return;
+    case 'root':
+      answering(request.job, () => {
+        const { job, layer, length, pieceLength } = request;
+        reply({ type: 'root', job, root: rootOf(layer, length, pieceLength) });
+      });
+      return;
+    case 'follow':
+      jobs.set(request.job, new FollowJob(request.path));
+      return;
+    case 'extend': {
+      const job = jobs.get(request.job);
+      if (!(job instanceof FollowJob)) return;
+      job.extend(request.end, request.last);
+      if (job.hasWork) wake(request.job);
+      return;
+    }
+    case 'describe': {
+      const { job, path, length, pieceLength, layer, claimed } = request;
+      answering(job, () => {
+        jobs.set(job, new DescribeJob(path, length, pieceLength, layer, claimed));
+        wake(job);
+      });
+      return;
+    }
+    case 'cancel':
+      jobs.delete(request.job);
+      runnable.delete(request.job);
+  }
+});

@@ -1,0 +1,44 @@
+/**
+ * The hash threads of this process, shared by all stores: one for whole blobs and one for pieces, so that neither waits for
+ * the other, or one for both where two more would only share two cores. Owns how many users they have.
+ */
+import { availableParallelism } from 'node:os';
+import { BlobHasher } from './blob-hasher.js';
+import { HashThread } from './hash-thread.js';
+import { PieceHasher } from './piece-hasher.js';
+
+/** A start costs some 40 ms and 8 MiB: with so few cores the second thread is not worth it. */
+const CORES_FOR_ONE = 2;
+
+/** Ask for them with {@link HashThreads.shared}; `release` is owed. */
+export class HashThreads {
+  static #instance: HashThreads | undefined;
+  readonly blobs: BlobHasher;
+  readonly pieces: PieceHasher;
+  /** One or two. */
+  readonly threads: ReadonlySet<HashThread>;
+  #users = 0;
+
+  private constructor(cores: number) {
+    const one = new HashThread();
+    const other = cores > CORES_FOR_ONE ? new HashThread() : one;
+    this.threads = new Set([one, other]);
+    this.blobs = new BlobHasher(one);
+    this.pieces = new PieceHasher(other);
+  }
+
+  /** The threads of this process. @param cores counts for the first who asks */
+  static shared(cores = availableParallelism()): HashThreads {
+    HashThreads.#instance ??= new HashThreads(cores);
+    HashThreads.#instance.#users++;
+    return HashThreads.#instance;
+  }
+
+  /** A user less; the threads end with the last one. */
+  async release(): Promise<void> {
+    this.#users--;
+    if (this.#users > 0) return;
+    HashThreads.#instance = undefined;
+    await Promise.all([...this.threads].map((thread) => thread.terminate()));
+  }
+}
