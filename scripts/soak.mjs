@@ -177,8 +177,16 @@ function save({ endMs, rows, problems }) {
     processes: rows,
     problems,
   };
+  // A line per process.
+  const readings = [...samples.byName].map(
+    ([name, all]) =>
+      `    ${JSON.stringify(name)}: ${JSON.stringify(all.map(({ atMs, life, rssMiB, descriptors }) => [Math.round(atMs / 1000), life, Math.round(rssMiB), descriptors]))}`,
+  );
   mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(new URL(`${day}-soak.json`, RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
+  writeFileSync(
+    new URL(`${day}-soak.json`, RESULTS),
+    `${JSON.stringify(result, undefined, 2).replace(/\n}$/, '')},\n  "readings": {\n    "of": ["at, s", "life", "RSS, MiB", "descriptors"],\n${readings.join(',\n')}\n  }\n}\n`,
+  );
   writeFileSync(
     new URL(`${day}-soak.md`, RESULTS),
     `# Soak, ${day}\n\n\`npm run soak -- --minutes ${minutes} --seed ${seed} --save\` on ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}.\n\n\`\`\`text\n${printed.join('\n')}\n\`\`\`\n`,
