@@ -300,9 +300,9 @@ test('targets', (t) => {
 test('address lists', async (t) => {
   const list = addressList(['10.0.0.0/8', '172.17.0.1', 'fd00::/8', '::1']);
   for (const address of ['10.1.2.3', '::ffff:10.1.2.3', '172.17.0.1', 'fd12::1', '::1']) t.true(list(address), address);
-  for (const address of ['11.0.0.1', '172.17.0.2', 'fe80::1%eth0', '', 'x', '::ffff:11.0.0.1'])
+  for (const address of ['11.0.0.1', '172.17.0.2', 'fe80::1%eth0', '', 'x', 'x:y', '::ffff:11.0.0.1'])
     t.false(list(address), address);
-  for (const bad of ['x', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', 'fd00::/129', '']) {
+  for (const bad of ['x', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', 'fd00::/129', 'x:y', 'x:y/8', '']) {
     t.is(await codeOf(Promise.resolve().then(() => addressList([bad]))), 'config-invalid', bad);
   }
 });
