@@ -1,5 +1,5 @@
-// `npm run bundle [DIR [MODULE]]`: the modules of the server in one file, so that a process is there sooner: Node needs half a
-// millisecond for each of some 400 small files. Writes into dist/bundle of the server, or DIR, with a list of what it was made
+// `npm run bundle [DIR [MODULE]]`: the modules of the server in one file, and those of each of its threads in another, so that a
+// process is there sooner: Node needs half a millisecond for each of some 400 small files. Writes into dist/bundle of the server, or DIR, with a list of what it was made
 // from; the command uses it only while nothing on the list has changed. MODULE: another one that exports `main`.
 //
 // Modules keep their borders: each becomes a function that is run when it is first needed, as before. CommonJS packages stay
@@ -141,7 +141,7 @@ writeFileSync(join(target, 'server.cache'), script.createCachedData());
 // Threads start sooner too without modules to find, and by CommonJS.
 for (const thread of threads) {
   const name = basename(thread).replace(/\.js$/, '.cjs');
-  writeFileSync(join(target, name), `${bundleOf(thread, '$load(0);').trimEnd()}(require);\n`);
+  writeFileSync(join(target, name), `${bundleOf(thread, '$load(0);').trimEnd()}(require, (path) => new URL(path, require('node:url').pathToFileURL(__filename)).href);\n`);
 }
 const list = [...made].map((module) => {
   const { mtimeMs, size } = statSync(module);

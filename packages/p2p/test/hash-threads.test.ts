@@ -43,9 +43,20 @@ for (const [cores, count] of [
     );
     t.deepEqual(sumsOnly, sums);
     t.deepEqual(Buffer.from(layer.subarray(0, 32)), Buffer.from(hash ?? []));
-    t.is(threads.blobs.jobCount, 0);
+    for (const thread of threads.threads) t.is(thread.jobCount, 0);
   });
 }
+
+test.serial('a piece whose beginning died with its thread fails, and is not taken for forged', async (t) => {
+  const threads = HashThreads.shared(1);
+  t.teardown(() => threads.release());
+  const feed = threads.pieces.feed(2 * LEAF_BYTES, 2);
+  const added = (bytes: Uint8Array): Promise<string | undefined> =>
+    new Promise((resolve) => feed.add(bytes, (error, hash) => resolve(error?.code ?? (hash && 'a hash'))));
+  t.is(await added(randomBytes(LEAF_BYTES)), undefined);
+  for (const thread of threads.threads) await thread.terminate();
+  t.is(await added(randomBytes(LEAF_BYTES)), 'io-error');
+});
 
 test.serial('the threads of a process are shared, and end with their last user', async (t) => {
   const first = HashThreads.shared(4);

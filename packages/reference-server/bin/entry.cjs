@@ -9,7 +9,7 @@ const { Script } = require('node:vm');
 /** @returns whether every file that the bundle in `directory` was made from is as it was then */
 function isFresh(directory) {
   try {
-    const made = JSON.parse(readFileSync(join(directory, 'made-from.json'), 'latin1'));
+    const made = JSON.parse(readFileSync(join(directory, 'made-from.json'), 'utf8'));
     return made.every(([path, mtimeMs, size]) => {
       const stats = statSync(`${directory}/${path}`);
       return stats.mtimeMs === mtimeMs && stats.size === size;

@@ -67,7 +67,16 @@ test('the bundle of the real modules says what they say', async (t) => {
   const thread = new Worker(join(dir, 'bundle/hash-thread-entry.cjs'));
   t.teardown(() => thread.terminate());
   const bytes = Buffer.from('one leaf');
-  thread.postMessage({ type: 'bytes', job: 1, feed: 1, bytes, last: true, length: bytes.length, width: 1 });
+  thread.postMessage({
+    type: 'bytes',
+    job: 1,
+    feed: 1,
+    bytes,
+    first: true,
+    last: true,
+    length: bytes.length,
+    width: 1,
+  });
   const [reply] = (await once(thread, 'message')) as [{ hash: Uint8Array }];
   t.is(Buffer.from(reply.hash).toString('hex'), createHash('sha256').update(bytes).digest('hex'));
 });

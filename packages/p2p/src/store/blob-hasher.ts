@@ -5,6 +5,9 @@ import type { HashReply } from './hash-messages.js';
 /** Progress of a followed file is passed on in steps of this size, so that small pieces do not cost a message each. */
 const STEP_BYTES = 4 * 1024 * 1024;
 
+/** Files that are followed while they grow, at a time. Guess: more than torrents in memory; the rest is for pieces. */
+const FOLLOWED_MAX = 20_000;
+
 export class BlobHasher {
   readonly #thread: HashThread;
 
@@ -12,20 +15,15 @@ export class BlobHasher {
     this.#thread = thread;
   }
 
-  /** Jobs under way on its thread. */
-  get jobCount(): number {
-    return this.#thread.jobCount;
-  }
-
   /**
    * Start to follow a file once it has grown enough to be worth a thread; `undefined` before that, and while too many jobs
    * are under way: then the hash starts with {@link follow} at the end.
    */
   followGrown(path: string, end: number): HashFollower | undefined {
-    return end < STEP_BYTES || !this.#thread.hasRoom ? undefined : this.follow(path);
+    return end < STEP_BYTES || this.#thread.jobCount >= FOLLOWED_MAX ? undefined : this.follow(path);
   }
 
-  /** SHA-256 of a file that grows. @throws KrakenError `queue-full` */
+  /** SHA-256 of a file that grows. @throws KrakenError `queue-full`, `io-error` */
   follow(path: string): HashFollower {
     return new HashFollower(this.#thread, path);
   }
@@ -45,8 +43,7 @@ export class HashFollower {
     this.#reply = new Promise((resolve) => {
       settle = resolve;
     });
-    this.#job = thread.open(settle);
-    thread.post({ type: 'follow', job: this.#job, path });
+    this.#job = thread.begin((job) => ({ type: 'follow', job, path }), settle);
   }
 
   /** Bytes before this offset may have been read already. */
@@ -64,7 +61,7 @@ export class HashFollower {
   /** All bytes before `length` are final and the file ends there. @returns lower-case hex @throws KrakenError `io-error`, `content-truncated` */
   async finish(length: number): Promise<string> {
     this.#thread.post({ type: 'extend', job: this.#job, end: length, last: true });
-    return expected('hashed', await this.#thread.awaited(this.#reply)).hex;
+    return expected('hashed', 'hash the blob', await this.#thread.awaited(this.#reply)).hex;
   }
 
   /** Nobody wants the result any more. */

@@ -18,7 +18,7 @@ import { readExactly } from './read-exactly.js';
 const TURN_BYTES = 8 * 1024 * 1024;
 
 /** A job that is given turns until it is idle or done. */
-export interface HashJob<Result> {
+interface HashJob<Result> {
   /** True when a turn would do something. */
   readonly hasWork: boolean;
   /** Work for at most one turn. @returns the result when the job is done @throws errno errors, TruncatedError */

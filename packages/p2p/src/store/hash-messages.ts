@@ -26,6 +26,7 @@ export type HashRequest =
       /** Names the piece. */
       readonly feed: number;
       readonly bytes: Uint8Array;
+      readonly first: boolean;
       readonly last: boolean;
       readonly length: number;
       readonly width: number;

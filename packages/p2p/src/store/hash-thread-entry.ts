@@ -66,8 +66,9 @@ function runTurn(id: number, job: FollowJob | DescribeJob): void {
   } else if (job.hasWork) runnable.add(id);
 }
 
-function takeBytes({ job, feed, bytes, last, length, width }: Extract<HashRequest, { type: 'bytes' }>): void {
-  const leaves = feeds.get(feed) ?? new LeafHashes(length);
+function takeBytes({ job, feed, bytes, first, last, length, width }: Extract<HashRequest, { type: 'bytes' }>): void {
+  const leaves = first ? new LeafHashes(length) : feeds.get(feed);
+  if (leaves === undefined) throw new Error('the thread that had the beginning of this piece is gone');
   leaves.add(bytes);
   if (last) {
     feeds.delete(feed);

@@ -18,15 +18,16 @@ const CANCELLED = 'cancelled';
 type ReplyOf<T extends HashReply['type']> = Extract<HashReply, { type: T }>;
 
 export class HashThread {
+  readonly #name: string;
   #thread: Worker | undefined;
-  #nextJob = 1;
+  #nextNumber = 1;
   readonly #jobs = new Map<number, (reply: HashReply) => void>();
   /** Answers that somebody waits for: the thread is referenced while there are any. */
   #awaited = 0;
 
-  /** Whether there is room for one more job. */
-  get hasRoom(): boolean {
-    return this.#jobs.size < JOBS_MAX;
+  /** @param name of the thread, for debuggers */
+  constructor(name: string) {
+    this.#name = name;
   }
 
   /** Jobs under way. */
@@ -34,20 +35,39 @@ export class HashThread {
     return this.#jobs.size;
   }
 
-  /** A number that no job has. */
-  number(): number {
-    return this.#nextJob++;
+  /** A number that no job has and no piece that passes. */
+  nextNumber(): number {
+    return this.#nextNumber++;
   }
 
-  /** Register a job, which {@link post} begins. @returns its number @throws KrakenError `queue-full` */
-  open(settle: (reply: HashReply) => void): number {
-    if (!this.hasRoom) throw new KrakenError('queue-full', `${JOBS_MAX} hash jobs are under way already`);
-    const job = this.number();
+  /** Begin a job. @returns its number @throws KrakenError `queue-full`; `io-error` when no thread can be started */
+  begin(request: (job: number) => HashRequest, settle: (reply: HashReply) => void): number {
+    if (this.#jobs.size >= JOBS_MAX) throw new KrakenError('queue-full', `${JOBS_MAX} hash jobs are under way already`);
+    const job = this.nextNumber();
+    this.post(request(job));
     this.#jobs.set(job, settle);
     return job;
   }
 
-  /** Send to the thread, starting it when there is none. @throws what starting a thread throws */
+  /** {@link begin}, and keep the process alive until the answer is there. */
+  ask(request: (job: number) => HashRequest, settle: (reply: HashReply) => void): void {
+    this.begin(request, (reply) => {
+      this.#await(-1);
+      settle(reply);
+    });
+    this.#await(1);
+  }
+
+  /** {@link ask}, for one kind of answer. @throws KrakenError as {@link begin} and {@link expected} */
+  async answer<T extends HashReply['type']>(
+    type: T,
+    doing: string,
+    request: (job: number) => HashRequest,
+  ): Promise<ReplyOf<T>> {
+    return expected(type, doing, await new Promise<HashReply>((resolve) => this.ask(request, resolve)));
+  }
+
+  /** Send to the thread, starting it when there is none. @throws KrakenError `io-error` when it cannot be started */
   post(request: HashRequest): void {
     this.#thread ??= this.#start();
     this.#thread.postMessage(request);
@@ -56,28 +76,6 @@ export class HashThread {
   /** Send what is of no use to a thread that has yet to start. */
   postIfThere(request: HashRequest): void {
     this.#thread?.postMessage(request);
-  }
-
-  /** Register a job whose answer is waited for, and begin it. @throws KrakenError `queue-full`; what starting a thread throws */
-  ask(request: (job: number) => HashRequest, settle: (reply: HashReply) => void): void {
-    const job = this.open((reply) => {
-      this.#await(-1);
-      settle(reply);
-    });
-    this.#await(1);
-    try {
-      this.post(request(job));
-    } catch (error) {
-      this.#jobs.delete(job);
-      this.#await(-1);
-      throw error;
-    }
-  }
-
-  /** {@link ask}, for one kind of answer. @throws KrakenError `queue-full`, `io-error`, `content-truncated` */
-  async answer<T extends HashReply['type']>(type: T, request: (job: number) => HashRequest): Promise<ReplyOf<T>> {
-    const reply = await new Promise<HashReply>((resolve) => this.ask(request, resolve));
-    return expected(type, reply);
   }
 
   /** Keep the process alive until `result` is there. */
@@ -111,12 +109,7 @@ export class HashThread {
   }
 
   #start(): Worker {
-    const thread = new Worker(new URL('./hash-thread-entry.js', import.meta.url), {
-      name: 'kraken-hash',
-      execArgv: [],
-      // It makes little but garbage; by default a thread lets 16 MiB of it gather.
-      resourceLimits: { maxYoungGenerationSizeMb: 2 },
-    });
+    const thread = this.#started();
     if (this.#awaited === 0) thread.unref();
     thread.on('message', (reply: HashReply) => {
       const settle = this.#jobs.get(reply.job);
@@ -126,6 +119,19 @@ export class HashThread {
     thread.on('error', (error) => this.#lost(thread, error.message));
     thread.on('exit', () => this.#lost(thread, 'the hash thread ended'));
     return thread;
+  }
+
+  #started(): Worker {
+    try {
+      return new Worker(new URL('./hash-thread-entry.js', import.meta.url), {
+        name: this.#name,
+        execArgv: [],
+        // It makes little but garbage; by default a thread lets 16 MiB of it gather.
+        resourceLimits: { maxYoungGenerationSizeMb: 2 },
+      });
+    } catch (error) {
+      throw new KrakenError('io-error', 'start a hash thread', { cause: error });
+    }
   }
 
   #lost(thread: Worker, says: string): void {
@@ -138,14 +144,13 @@ export class HashThread {
 }
 
 /** @throws KrakenError `io-error`, `content-truncated`, `cancelled` for a failure; `internal` for another answer than `type` */
-export function expected<T extends HashReply['type']>(type: T, reply: HashReply): ReplyOf<T> {
-  if (reply.type !== type) throw failureOf(reply);
+export function expected<T extends HashReply['type']>(type: T, doing: string, reply: HashReply): ReplyOf<T> {
+  if (reply.type !== type) throw failureOf(reply, doing);
   return reply as ReplyOf<T>;
 }
 
-/** What went wrong, when `reply` is not what was asked for. */
-export function failureOf(reply: HashReply): KrakenError {
-  const doing = 'hash';
+/** What went wrong while `doing`, when `reply` is not what was asked for. */
+export function failureOf(reply: HashReply, doing: string): KrakenError {
   if (reply.type !== 'failed') return new KrakenError('internal', `${doing}: the thread answered ${reply.type}`);
   if (reply.code === CANCELLED) return new KrakenError('cancelled', reply.says);
   if (reply.code === 'content-truncated') return new KrakenError('content-truncated', `${doing}: ${reply.says}`);

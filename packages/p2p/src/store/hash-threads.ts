@@ -1,14 +1,14 @@
 /**
- * The hash threads of this process, shared by all stores: one for whole blobs and one for pieces, so that neither waits for
- * the other, or one for both where two more would only share two cores. Owns how many users they have.
+ * The hash threads of this process, shared by all stores: one for whole blobs and one for pieces and their sums, so that
+ * neither waits for the other, or one for both where two more would only share two cores. Owns how many users they have.
  */
 import { availableParallelism } from 'node:os';
 import { BlobHasher } from './blob-hasher.js';
 import { HashThread } from './hash-thread.js';
 import { PieceHasher } from './piece-hasher.js';
 
-/** A start costs some 40 ms and 8 MiB: with so few cores the second thread is not worth it. */
-const CORES_FOR_ONE = 2;
+/** A start costs some 40 ms and 10 MiB: up to so many cores the second thread is not worth it. */
+const ONE_THREAD_CORES_MAX = 2;
 
 /** Ask for them with {@link HashThreads.shared}; `release` is owed. */
 export class HashThreads {
@@ -20,11 +20,12 @@ export class HashThreads {
   #users = 0;
 
   private constructor(cores: number) {
-    const one = new HashThread();
-    const other = cores > CORES_FOR_ONE ? new HashThread() : one;
-    this.threads = new Set([one, other]);
-    this.blobs = new BlobHasher(one);
-    this.pieces = new PieceHasher(other);
+    const isOne = cores <= ONE_THREAD_CORES_MAX;
+    const blobs = new HashThread(isOne ? 'kraken-hash' : 'kraken-hash-blobs');
+    const pieces = isOne ? blobs : new HashThread('kraken-hash-pieces');
+    this.threads = new Set([blobs, pieces]);
+    this.blobs = new BlobHasher(blobs);
+    this.pieces = new PieceHasher(pieces);
   }
 
   /** The threads of this process. @param cores counts for the first who asks */

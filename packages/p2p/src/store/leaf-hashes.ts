@@ -19,7 +19,7 @@ import { readExactly } from './read-exactly.js';
  * SHA-256 in one call, by way of a string of bytes. Measured: `crypto.hash` with a buffer as its result costs an eighth more
  * for a leaf and twice as much for a pair of hashes; an object of `createHash` more than that.
  */
-export const sha256: Sha256Into = (message, target, at) => {
+const sha256: Sha256Into = (message, target, at) => {
   const bytes = hash('sha256', message, 'binary');
   for (let i = 0; i < HASH_BYTES; i++) target[at + i] = bytes.charCodeAt(i);
 };

@@ -1,5 +1,5 @@
 /** CRC-32, leaf hashes and roots of pieces, on a hash thread. Owns nothing. */
-import { KrakenError } from '@kraken/core/errors';
+import { asKrakenError, type KrakenError } from '@kraken/core/errors';
 import type { Description } from './hash-jobs.js';
 import { failureOf, type HashThread } from './hash-thread.js';
 import { rootOf } from './leaf-hashes.js';
@@ -38,11 +38,12 @@ export class PieceHasher {
         (job) => ({ type: 'piece', job, ...piece }),
         (reply) => {
           if (reply.type === 'piece') done(undefined, reply.hash);
-          else done(failureOf(reply), new Uint8Array(0));
+          else done(failureOf(reply, 'hash a piece'), new Uint8Array(0));
         },
       );
     } catch (error) {
-      queueMicrotask(() => done(startFailure(error), new Uint8Array(0)));
+      const failure = asKrakenError(error, 'io-error');
+      queueMicrotask(() => done(failure, new Uint8Array(0)));
     }
   }
 
@@ -51,25 +52,29 @@ export class PieceHasher {
    * @param width leaves of a piece, missing ones counted
    */
   feed(length: number, width: number): PieceFeed {
-    const feed = this.#thread.number();
+    const feed = this.#thread.nextNumber();
     let left = length;
     let isOpen = false;
+    let isFirst = true;
     return {
       add: (bytes, done) => {
         left -= bytes.length;
         const last = left === 0;
+        const first = isFirst;
+        isFirst = false;
         isOpen = !last;
         try {
           this.#thread.ask(
-            (job) => ({ type: 'bytes', job, feed, bytes, last, length, width }),
+            (job) => ({ type: 'bytes', job, feed, bytes, first, last, length, width }),
             (reply) => {
               if (reply.type === 'piece') done(undefined, reply.hash);
               else if (reply.type === 'taken') done(undefined, undefined);
-              else done(failureOf(reply), undefined);
+              else done(failureOf(reply, 'hash a piece'), undefined);
             },
           );
         } catch (error) {
-          queueMicrotask(() => done(startFailure(error), undefined));
+          const failure = asKrakenError(error, 'io-error');
+          queueMicrotask(() => done(failure, undefined));
         }
       },
       cancel: () => {
@@ -81,7 +86,9 @@ export class PieceHasher {
   /** Root above a layer in hex; empty where {@link rootOf} says so. @throws KrakenError `queue-full`, `io-error` */
   async root(layer: Uint8Array, length: number, pieceLength: number): Promise<string> {
     if (layer.length <= INLINE_LAYER_BYTES) return rootOf(layer, length, pieceLength);
-    return (await this.#thread.answer('root', (job) => ({ type: 'root', job, layer, length, pieceLength }))).root;
+    return (
+      await this.#thread.answer('root', 'hash pieces', (job) => ({ type: 'root', job, layer, length, pieceLength }))
+    ).root;
   }
 
   /**
@@ -105,11 +112,10 @@ export class PieceHasher {
     claimed: Uint8Array | undefined,
   ): Promise<Description> {
     const of = { type: 'describe', path, length, pieceLength, layer } as const;
-    return this.#thread.answer('described', (job) => ({ ...of, job, ...(claimed === undefined ? {} : { claimed }) }));
+    return this.#thread.answer('described', 'check pieces', (job) => ({
+      ...of,
+      job,
+      ...(claimed === undefined ? {} : { claimed }),
+    }));
   }
-}
-
-/** A thread that could not be started, or too many jobs. */
-function startFailure(error: unknown): KrakenError {
-  return error instanceof KrakenError ? error : new KrakenError('io-error', 'hash a piece', { cause: error });
 }

@@ -2,7 +2,7 @@
 import { readSync } from 'node:fs';
 
 /** The file is shorter than it was said to be. */
-export class TruncatedError extends Error {
+class TruncatedError extends Error {
   readonly code = 'content-truncated';
 }
 
