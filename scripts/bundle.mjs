@@ -1,6 +1,7 @@
-// `npm run bundle [DIR [MODULE]]`: the modules of the server in one file, and those of each of its threads in another, so that a
-// process is there sooner: Node needs half a millisecond for each of some 400 small files. Writes into dist/bundle of the server, or DIR, with a list of what it was made
-// from; the command uses it only while nothing on the list has changed. MODULE: another one that exports `main`.
+// `npm run bundle [DIR [MODULE]]`: the modules of the server in one file, and those of each of its threads in another, so that
+// a process is there sooner: Node needs half a millisecond for each of some 400 small files. Writes into dist/bundle of the
+// server, or DIR, with a list of what it was made from; the command uses it only while nothing on the list has changed. MODULE:
+// another one that exports `main`.
 //
 // Modules keep their borders: each becomes a function that is run when it is first needed, as before. CommonJS packages stay
 // outside, but for those that every start needs.
@@ -23,7 +24,7 @@ const INCLUDED =
 const THREAD = /new URL\((?:"|')\.\/([\w-]+-entry)\.js(?:"|'), import\.meta\.url\)/g;
 
 /** Every module that was read. @type {Set<string>} */
-const made = new Set();
+const modules = new Set();
 /** Modules of threads, which become files of their own beside the bundle. @type {Set<string>} */
 const threads = new Set();
 
@@ -37,7 +38,7 @@ function bundleOf(entry, result) {
     if (known !== undefined) return known;
     const number = numbers.size;
     numbers.set(file, number);
-    made.add(file);
+    modules.add(file);
     const source = readFileSync(file, 'utf8');
     bodies[number] = bodyOf(file, source)
       // No module calls something of its own by that name.
@@ -141,13 +142,14 @@ writeFileSync(join(target, 'server.cache'), script.createCachedData());
 // Threads start sooner too without modules to find, and by CommonJS.
 for (const thread of threads) {
   const name = basename(thread).replace(/\.js$/, '.cjs');
-  writeFileSync(join(target, name), `${bundleOf(thread, '$load(0);').trimEnd()}(require, (path) => new URL(path, require('node:url').pathToFileURL(__filename)).href);\n`);
+  const urlOf = `(path) => new URL(path, require('node:url').pathToFileURL(__filename)).href`;
+  writeFileSync(join(target, name), `${bundleOf(thread, '$load(0);').trimEnd()}(require, ${urlOf});\n`);
 }
-const list = [...made].map((module) => {
+const made = [...modules].map((module) => {
   const { mtimeMs, size } = statSync(module);
   return [relative(target, module), mtimeMs, size];
 });
-writeFileSync(join(target, 'made-from.json'), JSON.stringify(list));
-console.error(`${list.length} modules in ${relative(root, file)}`);
+writeFileSync(join(target, 'made-from.json'), JSON.stringify(made));
+console.error(`${made.length} modules in ${relative(root, file)}`);
 // The modules were only loaded, but some of them may wait for something.
 process.exit(0);

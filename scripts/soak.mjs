@@ -176,21 +176,19 @@ function save({ endMs, rows, problems }) {
     bounds: BOUNDS,
     processes: rows,
     problems,
+    /** By process: [at in s, life, RSS in MiB, descriptors]. */
+    readings: Object.fromEntries([...samples.byName].map(([name, all]) => [name, all.map(compact)])),
   };
-  // A line per process.
-  const readings = [...samples.byName].map(
-    ([name, all]) =>
-      `    ${JSON.stringify(name)}: ${JSON.stringify(all.map(({ atMs, life, rssMiB, descriptors }) => [Math.round(atMs / 1000), life, Math.round(rssMiB), descriptors]))}`,
-  );
   mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(
-    new URL(`${day}-soak.json`, RESULTS),
-    `${JSON.stringify(result, undefined, 2).replace(/\n}$/, '')},\n  "readings": {\n    "of": ["at, s", "life", "RSS, MiB", "descriptors"],\n${readings.join(',\n')}\n  }\n}\n`,
-  );
+  writeFileSync(new URL(`${day}-soak.json`, RESULTS), `${JSON.stringify(result)}\n`);
   writeFileSync(
     new URL(`${day}-soak.md`, RESULTS),
     `# Soak, ${day}\n\n\`npm run soak -- --minutes ${minutes} --seed ${seed} --save\` on ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}.\n\n\`\`\`text\n${printed.join('\n')}\n\`\`\`\n`,
   );
+}
+
+function compact({ atMs, life, rssMiB, descriptors }) {
+  return [Math.round(atMs / 1000), life, Math.round(rssMiB), descriptors];
 }
 
 /** Of all processes and of storage. Files may go meanwhile, which `du` says with an exit code. */

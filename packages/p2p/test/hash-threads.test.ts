@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import test from 'ava';
 import { LEAF_BYTES, leavesPerPiece } from '@kraken/core/content';
+import { KrakenError } from '@kraken/core/errors';
+import { BlobHasher } from '../dist/store/blob-hasher.js';
+import type { HashThread } from '../dist/store/hash-thread.js';
 import { HashThreads } from '../dist/store/hash-threads.js';
 import { temporaryDirectory } from './store-kit.js';
 
@@ -56,6 +59,17 @@ test.serial('a piece whose beginning died with its thread fails, and is not take
   t.is(await added(randomBytes(LEAF_BYTES)), undefined);
   for (const thread of threads.threads) await thread.terminate();
   t.is(await added(randomBytes(LEAF_BYTES)), 'io-error');
+});
+
+test('a thread that cannot be started stops nobody who is ahead of time, and is an error for who needs the hash', (t) => {
+  const hasher = new BlobHasher({
+    jobCount: 0,
+    begin: () => {
+      throw new KrakenError('io-error', 'start a hash thread');
+    },
+  } as unknown as HashThread);
+  t.is(hasher.followGrown('/file', 2 ** 30), undefined);
+  t.is(t.throws(() => hasher.follow('/file'), { instanceOf: KrakenError }).code, 'io-error');
 });
 
 test.serial('the threads of a process are shared, and end with their last user', async (t) => {

@@ -16,11 +16,17 @@ export class BlobHasher {
   }
 
   /**
-   * Start to follow a file once it has grown enough to be worth a thread; `undefined` before that, and while too many jobs
-   * are under way: then the hash starts with {@link follow} at the end.
+   * Start to follow a file once it has grown enough to be worth a thread; `undefined` before that, while too many jobs are
+   * under way, and when no thread can be started: then the hash starts with {@link follow} at the end.
    */
   followGrown(path: string, end: number): HashFollower | undefined {
-    return end < STEP_BYTES || this.#thread.jobCount >= FOLLOWED_MAX ? undefined : this.follow(path);
+    if (end < STEP_BYTES || this.#thread.jobCount >= FOLLOWED_MAX) return undefined;
+    try {
+      return this.follow(path);
+    } catch {
+      // Following is ahead of time. Whoever needs the hash is told by `follow` if it is still so.
+      return undefined;
+    }
   }
 
   /** SHA-256 of a file that grows. @throws KrakenError `queue-full`, `io-error` */

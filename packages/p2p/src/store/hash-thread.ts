@@ -44,7 +44,8 @@ export class HashThread {
   begin(request: (job: number) => HashRequest, settle: (reply: HashReply) => void): number {
     if (this.#jobs.size >= JOBS_MAX) throw new KrakenError('queue-full', `${JOBS_MAX} hash jobs are under way already`);
     const job = this.nextNumber();
-    this.post(request(job));
+    this.#thread ??= this.#start();
+    this.#thread.postMessage(request(job));
     this.#jobs.set(job, settle);
     return job;
   }
@@ -67,14 +68,8 @@ export class HashThread {
     return expected(type, doing, await new Promise<HashReply>((resolve) => this.ask(request, resolve)));
   }
 
-  /** Send to the thread, starting it when there is none. @throws KrakenError `io-error` when it cannot be started */
+  /** Send something about a job that was begun. With a thread that died its jobs have failed, and nothing is sent. */
   post(request: HashRequest): void {
-    this.#thread ??= this.#start();
-    this.#thread.postMessage(request);
-  }
-
-  /** Send what is of no use to a thread that has yet to start. */
-  postIfThere(request: HashRequest): void {
     this.#thread?.postMessage(request);
   }
 
@@ -93,7 +88,7 @@ export class HashThread {
     const settle = this.#jobs.get(job);
     if (settle === undefined) return;
     this.#jobs.delete(job);
-    this.postIfThere({ type: 'cancel', job });
+    this.post({ type: 'cancel', job });
     settle({ type: 'failed', job, code: CANCELLED, says: 'the hash job was cancelled' });
   }
 

@@ -78,7 +78,7 @@ export class PieceHasher {
         }
       },
       cancel: () => {
-        if (isOpen) this.#thread.postIfThere({ type: 'forget', feed });
+        if (isOpen) this.#thread.post({ type: 'forget', feed });
       },
     };
   }
