@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
-import { idToJson, parseDigest, peerInfoFromJson, parseGoJson, type PeerInfo } from '@kraken/core/content';
+import {
+  idToJson,
+  parseDigest,
+  parseInfoHash,
+  peerInfoFromJson,
+  parseGoJson,
+  type InfoHash,
+  type PeerInfo,
+} from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { encodeAnnounceRequest, decodeAnnounceResponse } from '@kraken/core/tracker';
 import type { PeerOrderName } from '@kraken/core/policy';
@@ -33,6 +41,7 @@ const vectors = JSON.parse(
   readFileSync(new URL('../test/fixtures/vectors/announce.json', import.meta.url), 'utf8'),
 ) as { cases: Case[] };
 
+const hashOf = (n: number): InfoHash => parseInfoHash(n.toString(16).padStart(40, '0'));
 const fromVector = (peers: object[] | null): PeerInfo[] =>
   (peers ?? []).map((one) => peerInfoFromJson(parseGoJson(JSON.stringify(one))));
 async function serve(t: ExecutionContext, options: Partial<TrackerHandlerOptions>): Promise<Host> {
@@ -206,6 +215,31 @@ test('peers find each other, seeders first; those that stop or expire are gone',
   t.deepEqual(await announce(host, peer(1)), ['10.0.0.2', '10.0.0.4']);
   now = 1001;
   t.deepEqual(await announce(host, peer(5)), ['10.0.0.1']);
+});
+
+test('many announces at once: each gets its own answer, and clients that go away meanwhile take nobody with them', async (t) => {
+  const host = await serve(t, {});
+  const announced = (swarm: number, n: number): string =>
+    encodeAnnounceRequest({ digest: parseDigest(`sha256:${'a'.repeat(64)}`), infoHash: hashOf(swarm), peer: peer(n) });
+  const path = (swarm: number): string => `/announce/${hashOf(swarm)}`;
+  for (let swarm = 1; swarm <= 60; swarm++) await host.ask('POST', path(swarm), announced(swarm, swarm));
+  const gone = Array.from({ length: 20 }, async () => {
+    const body = announced(1, 99);
+    const socket = connect(host.port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(`POST ${path(1)} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    socket.resetAndDestroy();
+    await once(socket, 'close');
+  });
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, (_, n) => host.ask('POST', path(n + 1), announced(n + 1, 200))),
+  );
+  for (const [n, { status, body }] of answers.entries()) {
+    t.is(status, 200);
+    const others = decodeAnnounceResponse(body).peers.filter(({ peerId }) => peerId !== peer(99).peerId);
+    t.deepEqual(others, [peer(n + 1)]);
+  }
+  await Promise.all(gone);
 });
 
 test('limits: announce_limit, interval, body size', async (t) => {

@@ -75,18 +75,19 @@ function decodeUsual(text: string): DecodedAnnounce | undefined {
   const port = Number(portText);
   if (infoHash === undefined || peerId === undefined || port > PORT_MAX) return undefined;
   const peer = { peerId: peerId as PeerId, ip, port, origin: origin === 'true', complete: complete === 'true' };
-  const decoded = { digest: parseDigest(digest), infoHash: infoHash as InfoHash, peer };
+  const decoded = { digest: digest as Digest, infoHash: infoHash as InfoHash, peer };
   return event === 'stopped' ? { ...decoded, event } : decoded;
 }
 
-const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+const HEX_DIGITS = '0123456789abcdef';
 const ID_BYTES = 20;
 const COMMA = 0x2c;
 const ZERO = 0x30;
 
 /** Hex of `66,197,…`, twenty bytes in decimal without needless zeros; `undefined` for anything else. */
 function usualId(text: string): string | undefined {
-  let hex = '';
+  // Made at once: twenty additions would leave a tree of strings behind.
+  const hex: number[] = [];
   let bytes = 0;
   let value = 0;
   let digits = 0;
@@ -98,14 +99,13 @@ function usualId(text: string): string | undefined {
       digits++;
       continue;
     }
-    const byte = HEX_OF_BYTE[value];
-    if (digits === 0 || byte === undefined) return undefined;
-    hex += byte;
+    if (digits === 0 || value > 255 || bytes === ID_BYTES) return undefined;
+    hex.push(HEX_DIGITS.charCodeAt(value >>> 4), HEX_DIGITS.charCodeAt(value & 15));
     bytes++;
     value = 0;
     digits = 0;
   }
-  return bytes === ID_BYTES ? hex : undefined;
+  return bytes === ID_BYTES ? String.fromCharCode(...hex) : undefined;
 }
 
 function decodeAny(text: string): DecodedAnnounce {
@@ -129,8 +129,14 @@ function decodeAny(text: string): DecodedAnnounce {
  * @param peers `undefined` for an announcer that gets none: `null` in JSON
  */
 export function encodeAnnounceResponse(peers: readonly PeerInfo[] | undefined, intervalMs: number): string {
-  const list = peers === undefined ? 'null' : `[${peers.map(peerText).join(',')}]`;
-  return `{"peers":${list},"interval":${Math.round(intervalMs * NS_PER_MS)}}\n`;
+  const end = `,"interval":${Math.round(intervalMs * NS_PER_MS)}}\n`;
+  if (peers === undefined) return `{"peers":null${end}`;
+  if (peers.length === 0) return `{"peers":[]${end}`;
+  // Joined once, head and tail included: an engine copies such an answer again for each part that is added to it.
+  const parts = peers.map(peerText);
+  parts[0] = `{"peers":[${parts[0] ?? ''}`;
+  parts.push(`${parts.pop() ?? ''}]${end}`);
+  return parts.join(',');
 }
 
 /**

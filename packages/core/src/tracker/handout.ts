@@ -32,24 +32,30 @@ export function handOut(input: {
   readonly announcer: PeerInfo;
   /** Random peers of the swarm in random order. */
   readonly sample: readonly PeerInfo[];
-  /** The sample has nobody twice and not the announcer, so that nobody has to look. */
-  readonly isDistinct?: boolean;
+  /** Of the sample, if they are known: then it is short enough, and has neither the announcer nor an origin nor anybody twice. */
+  readonly ranks?: readonly number[] | undefined;
   readonly origins: readonly PeerInfo[];
   readonly order: PeerOrder;
   readonly limit?: number;
   readonly random: Random;
 }): PeerInfo[] {
-  const { announcer, sample, order, random } = input;
-  const limit = input.limit ?? DEFAULT_ANNOUNCE_LIMIT;
-  const origins = random.shuffle(input.origins.filter((origin) => origin.peerId !== announcer.peerId));
-  const isDistinct = input.isDistinct === true && origins.length === 0;
-  const peers = isDistinct ? sample.slice(0, limit) : distinct(sample, limit, [announcer, ...origins]);
-  peers.push(...origins);
-  return inOrder(peers, order);
+  const { announcer, order } = input;
+  const origins =
+    input.origins.length === 0
+      ? input.origins
+      : input.random.shuffle(input.origins.filter((origin) => origin.peerId !== announcer.peerId));
+  const peers = input.ranks === undefined ? distinct(input.sample, [announcer, ...origins], input.limit) : input.sample;
+  const ranks = input.ranks ?? peers.map((peer) => order.rank(peer));
+  if (origins.length === 0) return inOrder(peers, ranks);
+  return inOrder([...peers, ...origins], [...ranks, ...origins.map((origin) => order.rank(origin))]);
 }
 
 /** The first `limit` of `sample` that are not in `others`, nobody twice. */
-function distinct(sample: readonly PeerInfo[], limit: number, others: readonly PeerInfo[]): PeerInfo[] {
+function distinct(
+  sample: readonly PeerInfo[],
+  others: readonly PeerInfo[],
+  limit = DEFAULT_ANNOUNCE_LIMIT,
+): PeerInfo[] {
   const seen = new Set(others.map((other) => other.peerId));
   const peers: PeerInfo[] = [];
   for (const peer of sample) {
@@ -61,14 +67,13 @@ function distinct(sample: readonly PeerInfo[], limit: number, others: readonly P
   return peers;
 }
 
-/** Sorted by rank; equal ranks keep their random order. There are few ranks and many peers: one pass per rank. */
-function inOrder(peers: readonly PeerInfo[], order: PeerOrder): PeerInfo[] {
-  const ranks: number[] = [];
+/** Sorted by rank; equal ranks keep their order. There are few ranks and many peers: one pass per rank. */
+function inOrder(peers: readonly PeerInfo[], ranks: readonly number[]): PeerInfo[] {
   const distinctRanks: number[] = [];
-  for (const peer of peers) {
-    const rank = order.rank(peer);
-    ranks.push(rank);
-    if (!distinctRanks.includes(rank)) distinctRanks.push(rank);
+  let last: number | undefined;
+  for (const rank of ranks) {
+    if (rank !== last && !distinctRanks.includes(rank)) distinctRanks.push(rank);
+    last = rank;
   }
   const sorted: PeerInfo[] = [];
   for (const rank of distinctRanks.sort((a, b) => a - b))

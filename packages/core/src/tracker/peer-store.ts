@@ -18,7 +18,7 @@ export interface PeerStoreLimits {
   readonly torrentsMax: number;
   /** Peers of one swarm; beyond, the one that announced longest ago goes. Guess: 20,000 (swarms of 15,000 hosts are in scope). */
   readonly peersPerTorrentMax: number;
-  /** Peers of all swarms; beyond, the one that announced longest ago goes. Guess: 1,000,000, some 600 MB. */
+  /** Peers of all swarms; beyond, the one that announced longest ago goes. Guess: 1,000,000, some 700 MB. */
   readonly peersMax: number;
 }
 
@@ -32,15 +32,24 @@ export const DEFAULT_PEER_STORE_LIMITS: PeerStoreLimits = {
 
 /** What a call may pay for cleaning up after others: expired peers that one announce removes. */
 const EXPIRED_PER_ANNOUNCE = 8;
+/**
+ * A peer that announces again within this part of the TTL is not renewed, as that touches memory all over: it may be forgotten
+ * a thousandth of the TTL early. Agents announce every few seconds, the TTL is hours.
+ */
+const RENEWALS_PER_TTL = 1000;
 /** Expired peers that one sample steps over beyond its size before it returns what it has. */
 const EXPIRED_PER_SAMPLE = 256;
 
 interface Torrent {
   readonly infoHash: InfoHash;
   readonly byId: Map<PeerId, Entry>;
-  /** All entries in arbitrary order, and their peers beside them: a sample of many swarms should touch little memory. */
+  /**
+   * All entries in arbitrary order, and beside them their peers and ranks: a sample of many swarms should touch little
+   * memory.
+   */
   readonly entries: Entry[];
   readonly peers: RecordedPeer[];
+  readonly ranks: number[];
   /** Indexes of `entries` in the order of the last sample, and where in it each of them is. */
   readonly order: number[];
   readonly position: number[];
@@ -60,6 +69,12 @@ interface Entry {
 
 const links = <T>(): Links<T> => ({ older: undefined, newer: undefined });
 
+/** Some peers of a swarm, and the rank of each. */
+export interface Sample {
+  readonly peers: PeerInfo[];
+  readonly ranks: number[];
+}
+
 /** Counts for metrics. `evicted`: removed because a limit was reached, since the start. */
 export interface PeerStoreStats {
   readonly torrents: number;
@@ -71,14 +86,17 @@ export interface PeerStoreStats {
 export class PeerStore {
   readonly #limits: PeerStoreLimits;
   readonly #random: Random;
+  readonly #rankOf: (peer: PeerInfo) => number;
   readonly #torrents = new Map<InfoHash, Torrent>();
   readonly #torrentRecency = new RecencyList<Torrent>((torrent) => torrent.inStore);
   readonly #recency = new RecencyList<Entry>((entry) => entry.inStore);
   #evicted = 0;
 
-  constructor(random: Random, limits: Partial<PeerStoreLimits> = {}) {
+  /** @param rankOf kept with each peer: to look at fifty peers costs more than all the rest of a sample */
+  constructor(random: Random, limits: Partial<PeerStoreLimits> = {}, rankOf: (peer: PeerInfo) => number = () => 0) {
     this.#limits = { ...DEFAULT_PEER_STORE_LIMITS, ...limits };
     this.#random = random;
+    this.#rankOf = rankOf;
   }
 
   /** Totals, for metrics. */
@@ -87,8 +105,8 @@ export class PeerStore {
   }
 
   /**
-   * Record a peer, or renew it. The peer id is the identity: address and completeness are replaced. The `origin` flag is
-   * not kept: origins are known from the origin cluster, not from what they say.
+   * Record a peer, or renew it unless that was done just now. The peer id is the identity: address and completeness are
+   * replaced. The `origin` flag is not kept: origins are known from the origin cluster, not from what they say.
    */
   announce(infoHash: InfoHash, peer: PeerInfo, now: number): void {
     this.sweep(now, EXPIRED_PER_ANNOUNCE);
@@ -97,7 +115,8 @@ export class PeerStore {
     const known = torrent.byId.get(peer.peerId);
     if (known !== undefined) {
       // Mostly nothing has changed, and what was derived from the known object stays good.
-      if (torrent.peers[known.index]?.isStill(peer) !== true) torrent.peers[known.index] = new RecordedPeer(peer);
+      if (torrent.peers[known.index]?.isStill(peer) !== true) this.#describe(torrent, known.index, peer);
+      if (expiresAt - known.expiresAt < this.#limits.ttlMs / RENEWALS_PER_TTL) return;
       known.expiresAt = expiresAt;
       torrent.recency.touch(known);
       this.#recency.touch(known);
@@ -116,11 +135,17 @@ export class PeerStore {
     torrent.order.push(entry.index);
     torrent.position.push(entry.index);
     torrent.entries.push(entry);
-    torrent.peers.push(new RecordedPeer(peer));
+    this.#describe(torrent, entry.index, peer);
     torrent.byId.set(peer.peerId, entry);
     torrent.recency.append(entry);
     this.#recency.append(entry);
     this.#torrentRecency.touch(torrent);
+  }
+
+  #describe({ peers, ranks }: Torrent, index: number, peer: PeerInfo): void {
+    const recorded = new RecordedPeer(peer);
+    peers[index] = recorded;
+    ranks[index] = this.#rankOf(recorded);
   }
 
   /** The peer left the swarm. @returns whether it was known */
@@ -135,17 +160,21 @@ export class PeerStore {
    * Up to `count` distinct peers of a swarm, uniformly at random and in random order, without `except`. Fewer when the swarm
    * is smaller; empty for an unknown one.
    */
-  sample(infoHash: InfoHash, count: number, now: number, except?: PeerId): PeerInfo[] {
+  sample(infoHash: InfoHash, count: number, now: number, except: readonly PeerId[] = []): Sample {
     const torrent = this.#torrents.get(infoHash);
-    const found: PeerInfo[] = [];
+    const found: Sample = { peers: [], ranks: [] };
     if (torrent === undefined) return found;
-    const { entries, peers, order } = torrent;
-    const left = except === undefined ? undefined : torrent.byId.get(except);
+    const { entries, peers, ranks, order } = torrent;
+    const left: Entry[] = [];
+    for (const peerId of except) {
+      const entry = torrent.byId.get(peerId);
+      if (entry !== undefined) left.push(entry);
+    }
     // Who announced longest ago expires first.
     const mayExpire = (torrent.recency.oldest?.expiresAt ?? now) < now;
     let expired = 0;
     // Fisher–Yates from the front, stopped early; the order carries no meaning, so it may stay shuffled.
-    for (let next = 0; next < order.length && found.length < count && expired <= EXPIRED_PER_SAMPLE;) {
+    for (let next = 0; next < order.length && found.peers.length < count && expired <= EXPIRED_PER_SAMPLE;) {
       const at = next + this.#random.below(order.length - next);
       const index = order[at] as number;
       const drawn = mayExpire ? (entries[index] as Entry) : undefined;
@@ -156,7 +185,9 @@ export class PeerStore {
       }
       swap(torrent, next, at);
       next++;
-      if (index !== left?.index) found.push(peers[index] as RecordedPeer);
+      if (left.length > 0 && isAmong(left, index)) continue;
+      found.peers.push(peers[index] as RecordedPeer);
+      found.ranks.push(ranks[index] as number);
     }
     return found;
   }
@@ -190,6 +221,7 @@ export class PeerStore {
       byId: new Map(),
       entries: [],
       peers: [],
+      ranks: [],
       order: [],
       position: [],
       recency: new RecencyList((entry) => entry.inTorrent),
@@ -232,6 +264,11 @@ export class PeerStore {
   }
 }
 
+function isAmong(entries: readonly Entry[], index: number): boolean {
+  for (const entry of entries) if (entry.index === index) return true;
+  return false;
+}
+
 /** Exchange two places of the order. */
 function swap({ order, position }: Torrent, i: number, j: number): void {
   const a = order[i] as number;
@@ -244,15 +281,17 @@ function swap({ order, position }: Torrent, i: number, j: number): void {
 
 /** Take an entry out of the arrays: the last one of the order takes its place there, the last entry its index. */
 function dropEntry(torrent: Torrent, index: number): void {
-  const { entries, peers, order, position } = torrent;
+  const { entries, peers, ranks, order, position } = torrent;
   swap(torrent, position[index] as number, order.length - 1);
   order.pop();
   const moved = entries.pop() as Entry;
   const peer = peers.pop() as RecordedPeer;
+  const rank = ranks.pop() as number;
   const place = position.pop() as number;
   if (moved.index === index) return;
   entries[index] = moved;
   peers[index] = peer;
+  ranks[index] = rank;
   order[place] = index;
   position[index] = place;
   moved.index = index;

@@ -17,7 +17,7 @@ export class RecordedPeer implements PeerInfo {
   /** The `origin` flag is not kept: origins are known from the origin cluster, not from what they say. */
   constructor(peer: PeerInfo) {
     this.peerId = peer.peerId;
-    this.ip = peer.ip;
+    this.ip = detached(peer.ip);
     this.port = peer.port;
     this.complete = peer.complete;
   }
@@ -31,6 +31,11 @@ export class RecordedPeer implements PeerInfo {
   isStill(peer: PeerInfo): boolean {
     return this.complete === peer.complete && this.port === peer.port && this.ip === peer.ip;
   }
+}
+
+/** Engines let a part of a string keep the whole alive, here the body of an announce. */
+function detached(text: string): string {
+  return flat(` ${text}`).slice(1);
 }
 
 /** Engines keep a concatenation as a tree until a character is read; as one string it is smaller and quicker to copy. */

@@ -40,7 +40,7 @@ export class Tracker {
     this.#random = options.random;
     this.#order = orderNamed(options.peerOrder ?? 'completeness', { ...PEER_ORDERS, ...options.peerOrders });
     this.#announceLimit = options.announceLimit ?? DEFAULT_ANNOUNCE_LIMIT;
-    this.peers = new PeerStore(options.random, options.limits);
+    this.peers = new PeerStore(options.random, options.limits, (peer) => this.#order.rank(peer));
   }
 
   /** Take note of the announcer. @returns whether it wants peers */
@@ -56,10 +56,14 @@ export class Tracker {
    */
   answer(announce: Announce, origins: readonly PeerInfo[], now: number, sample?: readonly PeerInfo[]): PeerInfo[] {
     const announcer = announce.peer;
+    const except = [announcer.peerId];
+    for (const { peerId } of origins) except.push(peerId);
+    const own =
+      sample === undefined ? this.peers.sample(announce.infoHash, this.#announceLimit, now, except) : undefined;
     return handOut({
       announcer,
-      sample: sample ?? this.peers.sample(announce.infoHash, this.#announceLimit, now, announcer.peerId),
-      isDistinct: sample === undefined,
+      sample: sample ?? own?.peers ?? [],
+      ranks: own?.ranks,
       origins,
       order: this.#order,
       limit: this.#announceLimit,

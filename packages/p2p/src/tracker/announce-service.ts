@@ -42,6 +42,9 @@ export interface Caller {
   readonly signal: CancelSignal;
 }
 
+/** Peers, best first; `undefined` for an announcer that wants none. */
+export type Handout = readonly PeerInfo[] | undefined;
+
 /** One half of an answer; a failure is remembered, not fatal. */
 interface Found {
   readonly peers: readonly PeerInfo[];
@@ -67,22 +70,34 @@ export class AnnounceService {
   }
 
   /**
-   * The peers for an announcer, best first; `undefined` for one that wants none.
+   * The peers for an announcer, best first; `undefined` for one that wants none. Nearly always there is nothing to wait for.
    * @throws KrakenError `upstream-failed` when there is nobody and a lookup failed; `cancelled`
    */
-  async announce(announce: Announce, digest: Digest, caller: Caller): Promise<readonly PeerInfo[] | undefined> {
+  announce(announce: Announce, digest: Digest, caller: Caller): Handout | Promise<Handout> {
+    const { tracker, peerDirectory } = this.#options;
+    const now = this.#options.now();
+    this.#reportGauges(now);
+    if (peerDirectory !== undefined) return this.#announceElsewhere(announce, digest, caller, peerDirectory);
+    if (!tracker.record(announce, now)) return undefined;
+    const origins = this.#originPeers.fresh(digest, now);
+    if (origins === undefined) return this.#lookUp(announce, digest, caller);
+    const handout = tracker.answer(announce, origins, now);
+    this.#reportSeeders(handout);
+    return handout;
+  }
+
+  async #announceElsewhere(
+    announce: Announce,
+    digest: Digest,
+    caller: Caller,
+    peerDirectory: PeerDirectory,
+  ): Promise<Handout> {
+    await this.#recordElsewhere(peerDirectory, announce);
+    return wantsPeers(announce) ? this.#lookUp(announce, digest, caller) : undefined;
+  }
+
+  async #lookUp(announce: Announce, digest: Digest, caller: Caller): Promise<Handout> {
     const { tracker, peerDirectory, now } = this.#options;
-    this.#reportGauges();
-    if (peerDirectory !== undefined) await this.#recordElsewhere(peerDirectory, announce);
-    else tracker.record(announce, now());
-    if (!wantsPeers(announce)) return undefined;
-    const known = peerDirectory === undefined ? this.#originPeers.fresh(digest) : undefined;
-    if (known !== undefined) {
-      // Nearly always: nothing to wait for.
-      const handout = tracker.answer(announce, known, now());
-      this.#reportSeeders(handout);
-      return handout;
-    }
     const [sample, origins] = await Promise.all([
       peerDirectory === undefined ? undefined : this.#sampleElsewhere(peerDirectory, announce),
       this.#findOrigins(digest, caller),
@@ -118,9 +133,9 @@ export class AnnounceService {
 
   /** The origins, or why there are none: an agent's announce must not hang on a dead origin. */
   async #findOrigins(digest: Digest, caller: Caller): Promise<Found> {
-    const known = this.#originPeers.fresh(digest);
+    const { origins, originWaitMs, logger, now } = this.#options;
+    const known = this.#originPeers.fresh(digest, now());
     if (known !== undefined) return { peers: known };
-    const { origins, originWaitMs, logger } = this.#options;
     const { signal } = caller;
     const impatient = new AbortController();
     const giveUp = (): void => impatient.abort();
@@ -147,7 +162,8 @@ export class AnnounceService {
     let origins = 0;
     let complete = 0;
     let incomplete = 0;
-    for (const peer of handout.slice(0, SEEDERS_SEEN)) {
+    for (let i = 0; i < handout.length && i < SEEDERS_SEEN; i++) {
+      const peer = handout[i] as PeerInfo;
       if (peer.origin) origins++;
       else if (peer.complete) complete++;
       else incomplete++;
@@ -159,10 +175,10 @@ export class AnnounceService {
     metrics.observe('incomplete_agent_seeders', incomplete, labels);
   }
 
-  #reportGauges(): void {
-    const { metrics, now, tracker } = this.#options;
-    if (now() - this.#gaugesAt < GAUGE_INTERVAL_MS) return;
-    this.#gaugesAt = now();
+  #reportGauges(now: number): void {
+    const { metrics, tracker } = this.#options;
+    if (now - this.#gaugesAt < GAUGE_INTERVAL_MS) return;
+    this.#gaugesAt = now;
     const { torrents, peers, evicted } = tracker.peers.stats;
     metrics.gauge('tracker_torrents', torrents);
     metrics.gauge('tracker_peers', peers);

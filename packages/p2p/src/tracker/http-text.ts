@@ -22,18 +22,29 @@ export function readText(req: IncomingMessage, maxBytes: number): Promise<string
     }
     const chunks: Buffer[] = [];
     let size = 0;
-    const stop = (settle: () => void): void => {
-      req.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
-      settle();
+    let isSettled = false;
+    const onGone = (): void => {
+      if (!isSettled) reject(new KrakenError('cancelled', 'the client went away'));
+      isSettled = true;
     };
-    const onData = (chunk: Buffer): void => {
+    // The listeners stay: taking them off costs as much as all the rest, and the request is forgotten soon.
+    req.on('data', (chunk: Buffer) => {
+      if (isSettled) return;
       size += chunk.length;
       if (size <= maxBytes) chunks.push(chunk);
-      else stop(() => reject(tooLarge()));
-    };
-    const onEnd = (): void => stop(() => resolve(Buffer.concat(chunks, size).toString('utf8')));
-    const onGone = (): void => stop(() => reject(new KrakenError('cancelled', 'the client went away')));
-    req.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone);
+      else {
+        isSettled = true;
+        chunks.length = 0;
+        reject(tooLarge());
+      }
+    });
+    req.on('end', () => {
+      if (isSettled) return;
+      isSettled = true;
+      const [first] = chunks;
+      resolve((chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size)).toString('utf8'));
+    });
+    req.on('error', onGone).on('close', onGone);
   });
 }
 
@@ -45,8 +56,7 @@ export function sendText(
   text: string,
   headers: OutgoingHttpHeaders = {},
 ): void {
-  const contentType = text === '' ? {} : { 'content-type': 'text/plain; charset=utf-8' };
-  send(req, res, status, text, { ...contentType, ...headers });
+  send(req, res, status, text, text === '' ? headers : { 'content-type': 'text/plain; charset=utf-8', ...headers });
 }
 
 /** A whole response. */

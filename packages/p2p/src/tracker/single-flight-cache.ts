@@ -62,9 +62,9 @@ export class SingleFlightCache<T> {
   }
 
   /** The value of `key` if it is fresh; costs neither promise nor abort controller. Does not count as a use. */
-  fresh(key: string): T | undefined {
+  fresh(key: string, now = this.#options.now()): T | undefined {
     const entry = this.#entries.get(key);
-    return entry?.outcome.ok === true && this.#options.now() <= entry.expiresAt ? entry.outcome.value : undefined;
+    return entry?.outcome.ok === true && now <= entry.expiresAt ? entry.outcome.value : undefined;
   }
 
   /**

@@ -20,6 +20,7 @@ import {
   Tracker,
   type PeerStoreLimits,
 } from '@kraken/core/tracker';
+import { AnswerBatch } from './answer-batch.js';
 import { AnnounceService } from './announce-service.js';
 import { readText, sendBody, sendText } from './http-text.js';
 import { DEFAULT_META_INFO_CACHE, MetaInfoService, type MetaInfoCacheOptions } from './metainfo-service.js';
@@ -142,11 +143,13 @@ function createRoutes(
     now,
   });
 
+  const answers = new AnswerBatch();
   const announce = async (exchange: Exchange, fromPath?: InfoHash): Promise<void> => {
     const { req, res } = exchange;
     const { digest, infoHash, peer, event } = decodeAnnounceRequest(await readText(req, BODY_BYTES_MAX));
-    const peers = await announces.announce({ infoHash: fromPath ?? infoHash, peer, event }, digest, exchange);
-    sendText(req, res, 200, encodeAnnounceResponse(peers, announceIntervalMs));
+    const handout = announces.announce({ infoHash: fromPath ?? infoHash, peer, event }, digest, exchange);
+    const peers = handout instanceof Promise ? await handout : handout;
+    answers.add(req, res, encodeAnnounceResponse(peers, announceIntervalMs));
   };
 
   return [
@@ -227,7 +230,7 @@ async function serve(
   const method = req.method ?? '';
   const [path = ''] = (req.url ?? '').split('?', 1);
   let endpoint = '';
-  res.once('close', () => {
+  res.on('close', () => {
     exchange.closed();
     const labels = { endpoint, method };
     metrics.count('http_requests_total', 1, { ...labels, status: String(res.statusCode) });
