@@ -59,6 +59,27 @@ test('a peer that announces again at once is renewed in all but its time, which 
   t.is(sampled(peers, swarm, 10, 3001 * minute).length, 1);
 });
 
+test('an expired peer that is left out hides nobody', (t) => {
+  for (let seed = 0; seed < 50; seed++) {
+    const peers = store({ ttlMs: 10 }, seed);
+    for (let n = 0; n < 4; n++) peers.announce(swarm, peer(n), n === 0 ? 0 : 8);
+    t.deepEqual(ids(sampled(peers, swarm, 10, 11, [idOf(0)])), [1, 2, 3], `${seed}`);
+  }
+});
+
+test('an order that throws leaves the store as it was', (t) => {
+  const peers = new PeerStore(new Random(1), {}, ({ port }) => {
+    if (port === 666) throw new Error('no such port');
+    return port;
+  });
+  peers.announce(swarm, peer(1), 0);
+  t.throws(() => peers.announce(swarm, peer(1, { port: 666 }), 1));
+  t.throws(() => peers.announce(swarm, peer(2, { port: 666 }), 1));
+  t.throws(() => peers.announce(hashOf(2), peer(2, { port: 666 }), 1));
+  t.like(peers.sample(swarm, 10, 1), { peers: [peer(1)], ranks: [16001] });
+  t.deepEqual(peers.stats, { torrents: 1, peers: 1, evicted: 0 });
+});
+
 test('a sample knows the rank of each peer, also after announces that change it and after departures', (t) => {
   const rankOf = ({ complete, port }: PeerInfo): number => (complete ? 0 : port);
   const peers = new PeerStore(new Random(1), {}, rankOf);
@@ -171,68 +192,74 @@ test('a limit of one still serves the newest peer', (t) => {
   t.deepEqual(peers.stats, { torrents: 1, peers: 1, evicted: 4 });
 });
 
-test('any sequence of calls agrees with a naive model', (t) => {
-  const limits = { ttlMs: 50, torrentsMax: 3, peersPerTorrentMax: 4, peersMax: 8 };
-  const step = fc.oneof(
-    { weight: 6, arbitrary: fc.record({ type: fc.constant('announce' as const), torrent: fc.nat(4), id: fc.nat(6) }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), torrent: fc.nat(4), id: fc.nat(6) }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('sweep' as const), torrent: fc.nat(4), id: fc.nat(20) }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), torrent: fc.nat(4), id: fc.nat(60) }) },
-  );
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 80 }), fc.integer(), (steps, seed) => {
-      const peers = store(limits, seed);
-      let model: { torrent: number; id: number; at: number }[] = []; // oldest announce first
-      let used: number[] = []; // torrents, oldest use first
-      let now = 0;
-      for (const { type, torrent, id } of steps) {
-        if (type === 'wait') now += id;
-        model = model.filter((one) => type !== 'announce' || now - one.at <= limits.ttlMs);
-        if (type === 'leave') {
-          const known = model.find((one) => one.torrent === torrent && one.id === id);
-          const left = peers.leave(hashOf(torrent), idOf(id));
-          // Whether an expired peer is still there is the store's affair.
-          if (known === undefined || now - known.at <= limits.ttlMs) t.is(left, known !== undefined);
-          model = model.filter((one) => one.torrent !== torrent || one.id !== id);
-        }
-        if (type === 'sweep') peers.sweep(now, id);
-        if (type === 'announce') {
-          peers.announce(hashOf(torrent), peer(id), now);
-          // Again at once: nothing is renewed.
-          if (model.some((one) => one.torrent === torrent && one.id === id && one.at === now)) continue;
-          const has = (n: number): boolean => model.some((one) => one.torrent === n);
-          used = used.filter(has);
-          const known = model.some((one) => one.torrent === torrent && one.id === id);
-          if (!has(torrent) && used.length >= limits.torrentsMax) {
-            const oldest = used.shift();
-            model = model.filter((one) => one.torrent !== oldest);
+for (const ttlMs of [50, 50_000])
+  test(`any sequence of calls agrees with a naive model, TTL ${ttlMs} ms`, (t) => {
+    const limits = { ttlMs, torrentsMax: 3, peersPerTorrentMax: 4, peersMax: 8 };
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({ type: fc.constant('announce' as const), torrent: fc.nat(4), id: fc.nat(6) }),
+      },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('leave' as const), torrent: fc.nat(4), id: fc.nat(6) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('sweep' as const), torrent: fc.nat(4), id: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), torrent: fc.nat(4), id: fc.nat(60) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), fc.integer(), (steps, seed) => {
+        const peers = store(limits, seed);
+        let model: { torrent: number; id: number; at: number }[] = []; // oldest announce first
+        let used: number[] = []; // torrents, oldest use first
+        let now = 0;
+        for (const { type, torrent, id } of steps) {
+          if (type === 'wait') now += id;
+          model = model.filter((one) => type !== 'announce' || now - one.at <= limits.ttlMs);
+          if (type === 'leave') {
+            const known = model.find((one) => one.torrent === torrent && one.id === id);
+            const left = peers.leave(hashOf(torrent), idOf(id));
+            // Whether an expired peer is still there is the store's affair.
+            if (known === undefined || now - known.at <= limits.ttlMs) t.is(left, known !== undefined);
+            model = model.filter((one) => one.torrent !== torrent || one.id !== id);
           }
-          model = model.filter((one) => one.torrent !== torrent || one.id !== id);
-          if (!known) {
-            const mine = model.filter((one) => one.torrent === torrent);
-            if (mine.length >= limits.peersPerTorrentMax) model.splice(model.indexOf(mine[0]!), 1);
-            if (model.length >= limits.peersMax) model.shift();
+          if (type === 'sweep') peers.sweep(now, id);
+          if (type === 'announce') {
+            peers.announce(hashOf(torrent), peer(id), now);
+            // Again at once: nothing is renewed.
+            const isFresh = (at: number): boolean => now - at < ttlMs / 1000;
+            if (model.some((one) => one.torrent === torrent && one.id === id && isFresh(one.at))) continue;
+            const has = (n: number): boolean => model.some((one) => one.torrent === n);
+            used = used.filter(has);
+            const known = model.some((one) => one.torrent === torrent && one.id === id);
+            if (!has(torrent) && used.length >= limits.torrentsMax) {
+              const oldest = used.shift();
+              model = model.filter((one) => one.torrent !== oldest);
+            }
+            model = model.filter((one) => one.torrent !== torrent || one.id !== id);
+            if (!known) {
+              const mine = model.filter((one) => one.torrent === torrent);
+              if (mine.length >= limits.peersPerTorrentMax) model.splice(model.indexOf(mine[0]!), 1);
+              if (model.length >= limits.peersMax) model.shift();
+            }
+            model.push({ torrent, id, at: now });
+            used = [...used.filter((n) => n !== torrent), torrent];
           }
-          model.push({ torrent, id, at: now });
-          used = [...used.filter((n) => n !== torrent), torrent];
+          for (let n = 0; n <= 4; n++) {
+            const alive = model.filter((one) => one.torrent === n && now - one.at <= limits.ttlMs);
+            t.deepEqual(
+              ids(sampled(peers, hashOf(n), 100, now)),
+              alive.map((one) => one.id).sort((a, b) => a - b),
+            );
+          }
         }
-        for (let n = 0; n <= 4; n++) {
-          const alive = model.filter((one) => one.torrent === n && now - one.at <= limits.ttlMs);
-          t.deepEqual(
-            ids(sampled(peers, hashOf(n), 100, now)),
-            alive.map((one) => one.id).sort((a, b) => a - b),
-          );
-        }
-      }
-    }),
-    { numRuns: 200 },
-  );
-});
+      }),
+      { numRuns: 200 },
+    );
+  });
 
-test('a peer in memory does not keep the announce alive that told of it', (t) => {
+test('what is kept of an announce does not keep its body or address alive', (t) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const peers = store();
+  const digests = new Set<string>();
   const used = (): number => {
     collect();
     return process.memoryUsage().heapUsed;
@@ -241,14 +268,18 @@ test('a peer in memory does not keep the announce alive that told of it', (t) =>
   const rest = ' '.repeat(20_000);
   for (let n = 0; n < 1000; n++) {
     const body = encodeAnnounceRequest({
-      digest: parseDigest(`sha256:${'a'.repeat(64)}`),
+      digest: parseDigest(`sha256:${idOf(n)}${'a'.repeat(24)}`),
       infoHash: swarm,
       peer: peer(n, { ip: '192.168.100.100' }),
     });
-    peers.announce(swarm, decodeAnnounceRequest(Buffer.from(body + rest).toString()).peer, 0);
+    const announce = decodeAnnounceRequest(Buffer.from(body + rest).toString());
+    const url = Buffer.from(`/announce/${hashOf(n)}?${rest}`).toString();
+    peers.announce(url.slice(10, 50) as InfoHash, announce.peer, 0);
+    digests.add(announce.digest);
   }
   t.true(used() - before < 5_000_000, `${used() - before} bytes`);
-  t.is(peers.size(swarm), 1000);
+  t.is(peers.stats.peers, 1000);
+  t.is(digests.size, 1000);
 });
 
 test('a handout has no announcer, no duplicates, at most the limit of peers, and all origins', (t) => {

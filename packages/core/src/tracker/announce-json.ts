@@ -28,6 +28,7 @@ import {
 } from '../content/index.js';
 import { KrakenError } from '../errors/index.js';
 import type { AnnounceAnswer, AnnounceRequest } from '../ports/index.js';
+import { detached } from './detached.js';
 import { RecordedPeer } from './recorded-peer.js';
 
 const NS_PER_MS = 1e6;
@@ -75,7 +76,7 @@ function decodeUsual(text: string): DecodedAnnounce | undefined {
   const port = Number(portText);
   if (infoHash === undefined || peerId === undefined || port > PORT_MAX) return undefined;
   const peer = { peerId: peerId as PeerId, ip, port, origin: origin === 'true', complete: complete === 'true' };
-  const decoded = { digest: digest as Digest, infoHash: infoHash as InfoHash, peer };
+  const decoded = { digest: detached(digest as Digest), infoHash: infoHash as InfoHash, peer };
   return event === 'stopped' ? { ...decoded, event } : decoded;
 }
 

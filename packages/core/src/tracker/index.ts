@@ -14,5 +14,11 @@ export {
   wantsPeers,
   type Announcer,
 } from './handout.js';
-export { DEFAULT_PEER_STORE_LIMITS, PeerStore, type PeerStoreLimits, type PeerStoreStats } from './peer-store.js';
+export {
+  DEFAULT_PEER_STORE_LIMITS,
+  PeerStore,
+  type PeerStoreLimits,
+  type PeerStoreStats,
+  type Sample,
+} from './peer-store.js';
 export { Tracker, type Announce, type TrackerOptions } from './tracker.js';

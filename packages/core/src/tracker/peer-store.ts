@@ -7,12 +7,13 @@
  */
 import type { InfoHash, PeerId, PeerInfo } from '../content/index.js';
 import type { Random } from '../random/index.js';
+import { detached } from './detached.js';
 import { RecencyList, type Links } from './recency-list.js';
 import { RecordedPeer } from './recorded-peer.js';
 
 /** What the store holds at most. */
 export interface PeerStoreLimits {
-  /** A peer that has not announced for so long is forgotten [peerstore.local.ttl]. Kraken: 5 h. */
+  /** A peer that has not announced for so long, or a thousandth less, is forgotten [peerstore.local.ttl]. Kraken: 5 h. */
   readonly ttlMs: number;
   /** Swarms; beyond, the one with the oldest announce goes. Guess: 100,000. */
   readonly torrentsMax: number;
@@ -60,7 +61,7 @@ interface Torrent {
 interface Entry {
   readonly peerId: PeerId;
   expiresAt: number;
-  /** Where in `torrent.entries` and `torrent.peers`. */
+  /** Where in `torrent.entries`, `peers` and `ranks`; -1 once it is removed. */
   index: number;
   readonly torrent: Torrent;
   readonly inTorrent: Links<Entry>;
@@ -110,12 +111,16 @@ export class PeerStore {
    */
   announce(infoHash: InfoHash, peer: PeerInfo, now: number): void {
     this.sweep(now, EXPIRED_PER_ANNOUNCE);
-    const torrent = this.#torrents.get(infoHash) ?? this.#addTorrent(infoHash);
     const expiresAt = now + this.#limits.ttlMs;
-    const known = torrent.byId.get(peer.peerId);
+    const known = this.#torrents.get(infoHash)?.byId.get(peer.peerId);
     if (known !== undefined) {
+      const { torrent, index } = known;
       // Mostly nothing has changed, and what was derived from the known object stays good.
-      if (torrent.peers[known.index]?.isStill(peer) !== true) this.#describe(torrent, known.index, peer);
+      if (torrent.peers[index]?.isStill(peer) !== true) {
+        const recorded = new RecordedPeer(peer);
+        torrent.ranks[index] = this.#rankOf(recorded);
+        torrent.peers[index] = recorded;
+      }
       if (expiresAt - known.expiresAt < this.#limits.ttlMs / RENEWALS_PER_TTL) return;
       known.expiresAt = expiresAt;
       torrent.recency.touch(known);
@@ -123,6 +128,10 @@ export class PeerStore {
       this.#torrentRecency.touch(torrent);
       return;
     }
+    // First, as it may be somebody else's code and throw.
+    const recorded = new RecordedPeer(peer);
+    const rank = this.#rankOf(recorded);
+    const torrent = this.#torrents.get(infoHash) ?? this.#addTorrent(detached(infoHash));
     this.#makeRoom(torrent);
     const entry: Entry = {
       peerId: peer.peerId,
@@ -135,17 +144,12 @@ export class PeerStore {
     torrent.order.push(entry.index);
     torrent.position.push(entry.index);
     torrent.entries.push(entry);
-    this.#describe(torrent, entry.index, peer);
+    torrent.peers.push(recorded);
+    torrent.ranks.push(rank);
     torrent.byId.set(peer.peerId, entry);
     torrent.recency.append(entry);
     this.#recency.append(entry);
     this.#torrentRecency.touch(torrent);
-  }
-
-  #describe({ peers, ranks }: Torrent, index: number, peer: PeerInfo): void {
-    const recorded = new RecordedPeer(peer);
-    peers[index] = recorded;
-    ranks[index] = this.#rankOf(recorded);
   }
 
   /** The peer left the swarm. @returns whether it was known */
@@ -254,6 +258,7 @@ export class PeerStore {
   #remove(entry: Entry, keep?: Torrent): void {
     const { torrent } = entry;
     dropEntry(torrent, entry.index);
+    entry.index = -1;
     torrent.byId.delete(entry.peerId);
     torrent.recency.remove(entry);
     this.#recency.remove(entry);

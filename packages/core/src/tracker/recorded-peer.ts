@@ -5,6 +5,7 @@
  * answer. The text lies in the object itself: among half a million peers every look elsewhere misses the processor's caches.
  */
 import { peerInfoToJson, type PeerId, type PeerInfo } from '../content/index.js';
+import { detached, flat } from './detached.js';
 
 export class RecordedPeer implements PeerInfo {
   readonly peerId: PeerId;
@@ -31,15 +32,4 @@ export class RecordedPeer implements PeerInfo {
   isStill(peer: PeerInfo): boolean {
     return this.complete === peer.complete && this.port === peer.port && this.ip === peer.ip;
   }
-}
-
-/** Engines let a part of a string keep the whole alive, here the body of an announce. */
-function detached(text: string): string {
-  return flat(` ${text}`).slice(1);
-}
-
-/** Engines keep a concatenation as a tree until a character is read; as one string it is smaller and quicker to copy. */
-function flat(text: string): string {
-  text.charCodeAt(0);
-  return text;
 }

@@ -5,6 +5,7 @@
  * to make the answer.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from '@kraken/core/ports';
 import { sendText } from './http-text.js';
 
 /** Answers that wait for others. Measured: half as many and twice as many do worse; of very many, clients and server wait in turns. */
@@ -17,8 +18,13 @@ interface Answer {
 }
 
 export class AnswerBatch {
+  readonly #logger: Logger;
   #answers: Answer[] = [];
   #isDue = false;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
 
   /** A whole response of status 200. */
   add(req: IncomingMessage, res: ServerResponse, text: string): void {
@@ -38,6 +44,14 @@ export class AnswerBatch {
   #send(): void {
     const answers = this.#answers;
     this.#answers = [];
-    for (const { req, res, text } of answers) sendText(req, res, 200, text);
+    for (const { req, res, text } of answers) {
+      try {
+        sendText(req, res, 200, text);
+      } catch (error) {
+        // Somebody else has answered: no reason to lose the others.
+        this.#logger.error({ err: error }, 'an announce was answered already');
+        res.destroy();
+      }
+    }
   }
 }

@@ -43,6 +43,7 @@ export function readText(req: IncomingMessage, maxBytes: number): Promise<string
       isSettled = true;
       const [first] = chunks;
       resolve((chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, size)).toString('utf8'));
+      chunks.length = 0;
     });
     req.on('error', onGone).on('close', onGone);
   });

@@ -143,7 +143,7 @@ function createRoutes(
     now,
   });
 
-  const answers = new AnswerBatch();
+  const answers = new AnswerBatch(shared.logger);
   const announce = async (exchange: Exchange, fromPath?: InfoHash): Promise<void> => {
     const { req, res } = exchange;
     const { digest, infoHash, peer, event } = decodeAnnounceRequest(await readText(req, BODY_BYTES_MAX));
