@@ -21,6 +21,21 @@ test('a sole source is asked three pieces ahead, several one each, a far one as 
   t.is(s.asked(second).length, 1 + Math.round(125 / 10), 'its payload took 10 ms');
 });
 
+test('who came in before we had dialled anybody is as far away as the first that we reach', (t) => {
+  const s = new Scenario({ endgameDisabled: true }, 200).leech();
+  const came = s.incoming(1, 'all');
+  s.answered([peerInfo(2)]);
+  s.now += 200;
+  s.dialled(2, 'all');
+  for (let n = 0; n < 60; n++) {
+    const [piece] = s.asked(came);
+    s.payload(came, piece!);
+    s.now += 8;
+    s.stored(came, piece!);
+  }
+  t.is(s.asked(came).length, 1 + Math.round(125 / 8), 'a round trip is 100 ms, a payload takes 8 ms');
+});
+
 test('payloads that follow each other closely are timed too: a far sole source is asked further ahead', (t) => {
   const s = new Scenario({ endgameDisabled: true }, 200).leech();
   s.answered([peerInfo(1)]);

@@ -90,10 +90,7 @@ export class Dispatcher {
   /** A peer is connected. Tells it what we got since our handshake (spec p2p.md §5.9), then asks. */
   attach(connection: Connection, bits: Bitfield): void {
     this.peers.add(connection, bits);
-    if (!connection.inbound) {
-      connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
-      this.#roundTripMs = Math.min(this.#roundTripMs, connection.pace.roundTripMs);
-    } else if (this.#roundTripMs < Infinity) connection.pace.roundTripMs = this.#roundTripMs;
+    this.#takeRoundTrip(connection);
     this.#sparing.attach(connection, bits.count, this.#context.now);
     const { snapshot } = connection;
     connection.snapshot = undefined;
@@ -237,6 +234,18 @@ export class Dispatcher {
       if (this.peers.isComplete(connection)) this.#context.connections.close(connection, 'both-complete');
       else this.#context.out.push({ type: 'send', conn: connection.conn, message: { type: 'complete' } });
     }
+  }
+
+  /** Dials show how far away a peer is. For those who came in, the nearest of the others counts, once one is known. */
+  #takeRoundTrip({ inbound, pace, dialledAt }: Connection): void {
+    if (inbound) {
+      if (this.#roundTripMs < Infinity) pace.roundTripMs = this.#roundTripMs;
+      return;
+    }
+    pace.roundTripMs = (this.#context.now - dialledAt) / 2;
+    const isFirst = this.#roundTripMs === Infinity;
+    this.#roundTripMs = Math.min(this.#roundTripMs, pace.roundTripMs);
+    if (isFirst) for (const other of this.attached) if (other.inbound) other.pace.roundTripMs = this.#roundTripMs;
   }
 
   #quota(connection: Connection): number {
