@@ -75,7 +75,6 @@ function inOrder(peers: readonly PeerInfo[], ranks: readonly number[]): PeerInfo
     if (rank !== last && !distinctRanks.includes(rank)) distinctRanks.push(rank);
     last = rank;
   }
-  if (distinctRanks.length < 2) return [...peers];
   const sorted: PeerInfo[] = [];
   for (const rank of distinctRanks.sort((a, b) => a - b))
     for (let i = 0; i < ranks.length; i++) if (ranks[i] === rank) sorted.push(peers[i] as PeerInfo);

@@ -166,11 +166,9 @@ export class PeerStore {
    */
   sample(infoHash: InfoHash, count: number, now: number, except: readonly PeerId[] = []): Sample {
     const torrent = this.#torrents.get(infoHash);
-    if (torrent === undefined) return { peers: [], ranks: [] };
+    const found: Sample = { peers: [], ranks: [] };
+    if (torrent === undefined) return found;
     const { entries, peers, ranks, order } = torrent;
-    const foundMax = Math.min(count, order.length);
-    const found = { peers: new Array<PeerInfo>(foundMax), ranks: new Array<number>(foundMax) };
-    let size = 0;
     const left: Entry[] = [];
     for (const peerId of except) {
       const entry = torrent.byId.get(peerId);
@@ -180,7 +178,7 @@ export class PeerStore {
     const mayExpire = (torrent.recency.oldest?.expiresAt ?? now) < now;
     let expired = 0;
     // Fisher–Yates from the front, stopped early; the order carries no meaning, so it may stay shuffled.
-    for (let next = 0; next < order.length && size < count && expired <= EXPIRED_PER_SAMPLE;) {
+    for (let next = 0; next < order.length && found.peers.length < count && expired <= EXPIRED_PER_SAMPLE;) {
       const at = next + this.#random.below(order.length - next);
       const index = order[at] as number;
       const drawn = mayExpire ? (entries[index] as Entry) : undefined;
@@ -192,11 +190,9 @@ export class PeerStore {
       swap(torrent, next, at);
       next++;
       if (left.length > 0 && isAmong(left, index)) continue;
-      found.peers[size] = peers[index] as RecordedPeer;
-      found.ranks[size] = ranks[index] as number;
-      size++;
+      found.peers.push(peers[index] as RecordedPeer);
+      found.ranks.push(ranks[index] as number);
     }
-    found.peers.length = found.ranks.length = size;
     return found;
   }
 
