@@ -36,6 +36,24 @@ test('who came in before we had dialled anybody is as far away as the first that
   t.is(s.asked(came).length, 1 + Math.round(125 / 8), 'a round trip is 100 ms, a payload takes 8 ms');
 });
 
+test('of several dials the nearest counts for who came in, also when it is not the first', (t) => {
+  const s = new Scenario({ endgameDisabled: true }, 200).leech();
+  const came = s.incoming(1, 'all');
+  s.answered([peerInfo(2)]);
+  s.now += 1000;
+  s.dialled(2, 'all');
+  s.answered([peerInfo(3)]);
+  s.now += 20;
+  s.dialled(3, 'all');
+  for (let n = 0; n < 60; n++) {
+    const [piece] = s.asked(came);
+    s.payload(came, piece!);
+    s.now += 8;
+    s.stored(came, piece!);
+  }
+  t.is(s.asked(came).length, 1 + Math.round(12.5 / 8), 'the nearest round trip is 10 ms, a payload takes 8 ms');
+});
+
 test('payloads that follow each other closely are timed too: a far sole source is asked further ahead', (t) => {
   const s = new Scenario({ endgameDisabled: true }, 200).leech();
   s.answered([peerInfo(1)]);

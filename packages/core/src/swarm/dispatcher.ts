@@ -236,16 +236,14 @@ export class Dispatcher {
     }
   }
 
-  /** Dials show how far away a peer is. For those who came in, the nearest of the others counts, once one is known. */
-  #takeRoundTrip({ inbound, pace, dialledAt }: Connection): void {
+  /** Our dials show how far away peers are. Who came in counts as far away as the nearest of those, whichever came first. */
+  #takeRoundTrip({ inbound, pace }: Connection): void {
     if (inbound) {
       if (this.#roundTripMs < Infinity) pace.roundTripMs = this.#roundTripMs;
-      return;
+    } else if (pace.roundTripMs < this.#roundTripMs) {
+      this.#roundTripMs = pace.roundTripMs;
+      for (const other of this.attached) if (other.inbound) other.pace.roundTripMs = this.#roundTripMs;
     }
-    pace.roundTripMs = (this.#context.now - dialledAt) / 2;
-    const isFirst = this.#roundTripMs === Infinity;
-    this.#roundTripMs = Math.min(this.#roundTripMs, pace.roundTripMs);
-    if (isFirst) for (const other of this.attached) if (other.inbound) other.pace.roundTripMs = this.#roundTripMs;
   }
 
   #quota(connection: Connection): number {

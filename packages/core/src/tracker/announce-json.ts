@@ -119,7 +119,9 @@ function decodeAny(text: string): DecodedAnnounce {
       peer: getPeer(decoded),
     };
   });
-  const digest = digestField ?? prefixed('get request digest: ', () => digestFromHex(getString(object, 'name')));
+  const digest = detached(
+    digestField ?? prefixed('get request digest: ', () => digestFromHex(getString(object, 'name'))),
+  );
   // A value that we do not know is some later version's hint, not a mistake.
   const event = getField(object, 'event');
   return event === 'stopped' ? { digest, infoHash, peer, event } : { digest, infoHash, peer };

@@ -61,7 +61,7 @@ interface Torrent {
 interface Entry {
   readonly peerId: PeerId;
   expiresAt: number;
-  /** Where in `torrent.entries`, `peers` and `ranks`; -1 once it is removed. */
+  /** Where in `torrent.entries`, `peers` and `ranks`; -1 once it was taken out of them. */
   index: number;
   readonly torrent: Torrent;
   readonly inTorrent: Links<Entry>;

@@ -48,8 +48,8 @@ export class AnswerBatch {
       try {
         sendText(req, res, 200, text);
       } catch (error) {
-        // Somebody else has answered: no reason to lose the others.
-        this.#logger.error({ err: error }, 'an announce was answered already');
+        // Perhaps somebody else has answered: no reason to lose the others.
+        this.#logger.error({ err: error }, 'an announce could not be answered');
         res.destroy();
       }
     }
