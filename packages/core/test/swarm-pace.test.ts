@@ -21,18 +21,23 @@ test('a sole source is asked three pieces ahead, several one each, a far one as 
   t.is(s.asked(second).length, 1 + Math.round(125 / 10), 'its payload took 10 ms');
 });
 
+/** Sixty pieces of a peer, whose payloads take `ms` each. */
+function delivers60(s: Scenario, conn: number, ms: number): void {
+  for (let n = 0; n < 60; n++) {
+    const [piece] = s.asked(conn);
+    s.payload(conn, piece!);
+    s.now += ms;
+    s.stored(conn, piece!);
+  }
+}
+
 test('who came in before we had dialled anybody is as far away as the first that we reach', (t) => {
   const s = new Scenario({ endgameDisabled: true }, 200).leech();
   const came = s.incoming(1, 'all');
   s.answered([peerInfo(2)]);
   s.now += 200;
   s.dialled(2, 'all');
-  for (let n = 0; n < 60; n++) {
-    const [piece] = s.asked(came);
-    s.payload(came, piece!);
-    s.now += 8;
-    s.stored(came, piece!);
-  }
+  delivers60(s, came, 8);
   t.is(s.asked(came).length, 1 + Math.round(125 / 8), 'a round trip is 100 ms, a payload takes 8 ms');
 });
 
@@ -45,12 +50,7 @@ test('of several dials the nearest counts for who came in, also when it is not t
   s.answered([peerInfo(3)]);
   s.now += 20;
   s.dialled(3, 'all');
-  for (let n = 0; n < 60; n++) {
-    const [piece] = s.asked(came);
-    s.payload(came, piece!);
-    s.now += 8;
-    s.stored(came, piece!);
-  }
+  delivers60(s, came, 8);
   t.is(s.asked(came).length, 1 + Math.round(12.5 / 8), 'the nearest round trip is 10 ms, a payload takes 8 ms');
 });
 

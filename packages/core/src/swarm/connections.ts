@@ -128,7 +128,11 @@ export class Connections {
   /** Pending → active. */
   activate(connection: Connection, version: string): void {
     const { now } = this.#context;
-    if (connection.phase === 'dialling') this.#pendingDials--;
+    if (connection.phase === 'dialling') {
+      this.#pendingDials--;
+      // Connecting and shaking hands are two.
+      connection.pace.roundTripMs = (now - connection.dialledAt) / 2;
+    }
     connection.phase = 'active';
     connection.ours = version !== '';
     connection.layers = hasCapability(version, LAYER_CAPABILITY);

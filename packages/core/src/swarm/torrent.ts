@@ -324,8 +324,6 @@ export class Torrent {
     const misfit = misfitOf(this, { ...handshake, neighbours: [] }, this.#context.config);
     if (misfit !== undefined) return connections.close(connection, misfit);
     connections.activate(connection, handshake.version);
-    // Connecting and shaking hands.
-    connection.pace.roundTripMs = (this.#context.now - connection.dialledAt) / 2;
     dispatcher.attach(connection, handshake.bitfield);
   }
 

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '@kraken/core/ports';
 import { sendText } from './http-text.js';
 
-/** Answers that wait for others. Measured: half as many and twice as many do worse; of very many, clients and server wait in turns. */
+/** Answers that wait for others. Measured with 64 clients: 8 to 32 are much alike; fewer wake more, and with all clients and server wait in turns. */
 const ANSWERS_MAX = 16;
 
 interface Answer {
