@@ -1,5 +1,5 @@
 // Peers of ours in a process of their own; peer-process.cjs starts it. Arguments: one JSON object.
-//   role      import | seeder | leecher
+//   role      import | seeder | leecher; rehearsal: all of them in one process, with `dir` alone
 //   dir       directory of the store
 //   file      import: what to put into the store
 //   digest    of the blob
@@ -9,36 +9,40 @@
 //   nodes     seeder: so many peers over one store
 //   node      settings of the node that differ from the defaults
 //   tls       absent, or PEM files of transport security
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Readable } from 'node:stream';
 import { parseDigest, serializeMetaInfo } from '@kraken/core/content';
-import { createPassiveRing, createPeerNode, createTrackerClient, DiskStore } from '@kraken/p2p';
+import {
+  createLocalOrigins,
+  createPassiveRing,
+  createPeerNode,
+  createTrackerClient,
+  DiskStore,
+  serveTracker,
+} from '@kraken/p2p';
 import { BlobHasher } from '../../packages/p2p/dist/store/blob-hasher.js';
 import { commands, say, usage } from '../lib/events.mjs';
 
 const NAMESPACE = 'bench';
+const REHEARSAL_BYTES = 16 * 2 ** 20;
 
+/** @returns 0, for the rehearsal */
 export async function main([argument]) {
   const options = JSON.parse(argument);
+  if (options.role === 'rehearsal') return rehearse(options.dir);
   const digest = parseDigest(options.digest);
   const { dir, role, pieceLayer = true, blobHash = true } = options;
 
   if (!blobHash) leaveOutBlobHash(digest);
-  for (const name of ['cache', 'download', 'upload']) mkdirSync(join(dir, name), { recursive: true });
-  const store = await DiskStore.open({
-    cacheDir: join(dir, 'cache'),
-    downloadDir: join(dir, 'download'),
-    uploadDir: join(dir, 'upload'),
-    pieceLayer,
-  });
+  const store = await openStore(dir, pieceLayer);
 
   if (role === 'import') {
     const { size } = statSync(options.file);
-    const id = await store.uploads.create();
-    await store.uploads.write(id, 0, createReadStream(options.file, { highWaterMark: 2 ** 20 }), size);
-    await store.uploads.commit(id, digest);
-    await store.generateMetaInfo(digest, options.pieceLength);
+    const content = createReadStream(options.file, { highWaterMark: 2 ** 20 });
+    await importBlob(store, digest, content, size, options.pieceLength);
     await store.close();
     say('imported');
   } else if (role === 'seeder') {
@@ -80,6 +84,43 @@ export async function main([argument]) {
     say('done', { ...usage(), ...delays });
     commands(() => say('usage', usage()));
   }
+  return 0;
+}
+
+function openStore(dir, pieceLayer) {
+  for (const name of ['cache', 'download', 'upload']) mkdirSync(join(dir, name), { recursive: true });
+  return DiskStore.open({
+    cacheDir: join(dir, 'cache'),
+    downloadDir: join(dir, 'download'),
+    uploadDir: join(dir, 'upload'),
+    pieceLayer,
+  });
+}
+
+/** A pull in one process, for the bundle: what is called is compiled ahead, as in the bundle of the server. */
+async function rehearse(dir) {
+  const bytes = randomBytes(REHEARSAL_BYTES);
+  const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+  const seeding = await openStore(join(dir, 'seeder'), true);
+  await importBlob(seeding, digest, Readable.from([bytes]), bytes.length, REHEARSAL_BYTES / 16);
+  // It asks no tracker: nobody is missed.
+  const seeder = await startNode(seeding, { tracker: '127.0.0.1:1' }, { origin: true });
+  const tracker = await serveTracker({ origins: createLocalOrigins([{ node: seeder, store: seeding }]) });
+  await seeder.seed(digest, NAMESPACE);
+  const pulling = await openStore(join(dir, 'leecher'), true);
+  const leecher = await startNode(pulling, { tracker: `127.0.0.1:${tracker.port}` }, {});
+  await (
+    await leecher.open(digest, { namespace: NAMESPACE })
+  ).finished;
+  for (const part of [leecher, seeder, tracker, pulling, seeding]) await part.close();
+  return 0;
+}
+
+async function importBlob(store, digest, content, length, pieceLength) {
+  const id = await store.uploads.create();
+  await store.uploads.write(id, 0, content, length);
+  await store.uploads.commit(id, digest);
+  await store.generateMetaInfo(digest, pieceLength);
 }
 
 function startNode(store, options, { origin = false }) {

@@ -19,7 +19,9 @@ export function describeMachine() {
  * certificates of a system costs every process 50 ms before its first line runs.
  */
 export function forgetNodeVariables() {
-  for (const name of ['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS', 'NODE_V8_COVERAGE']) delete process.env[name];
+  delete process.env.NODE_EXTRA_CA_CERTS;
+  delete process.env.NODE_OPTIONS;
+  delete process.env.NODE_V8_COVERAGE;
 }
 
 /** CPU seconds that all processes have used since boot. */
