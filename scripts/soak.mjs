@@ -2,13 +2,15 @@
 // mixed size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
 // descriptors and a verdict; exit code 1 when a bound is missed. `--save` writes benchmarks/results/YYYY-MM-DD-soak.md and .json.
 //
+// Processes run with the settings of malloc that docs/OPERATING.md advises.
+//
 // The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
 // processes waited for a core.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
-import { describeMachine } from '../benchmarks/lib/machine.mjs';
+import { describeMachine, forgetNodeVariables } from '../benchmarks/lib/machine.mjs';
 import { ensureBuilt } from './lib/ensure-built.mjs';
 
 const HELP = 'usage: npm run soak -- [--minutes N] [--processes N] [--blobs N] [--seed N] [--save]';
@@ -57,6 +59,8 @@ const PEERS = 'peerstore: {local: {ttl: 30s}}';
 const PIECE_LENGTH = '1MB';
 /** A copy on another origin is pinned until it has seen to its write-back, in half an hour by default: no cache would let go of it here. */
 const WRITE_BACK = 'blobserver: {duplicate_write_back_stagger: 10s}';
+/** As docs/OPERATING.md advises. */
+const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
 const RESULTS = new URL('../benchmarks/results/', import.meta.url);
 
 const agentCount = processes - 1 - ORIGINS;
@@ -74,6 +78,8 @@ const total = plan.blobs.reduce((sum, { length }) => sum + length, 0);
 print(
   `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls by ${CLIENTS_MAX} clients, ${plan.ends.length} ends of processes`,
 );
+forgetNodeVariables();
+Object.assign(process.env, MALLOC);
 const cluster = new ProcessCluster({
   origins: ORIGINS,
   agents: agentCount,
