@@ -2,7 +2,8 @@
 // mixed size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
 // descriptors and a verdict; exit code 1 when a bound is missed. `--save` writes benchmarks/results/YYYY-MM-DD-soak.md and .json.
 //
-// Processes run with the settings of malloc that docs/OPERATING.md advises.
+// Processes run with the settings of malloc that docs/OPERATING.md advises. Every half a minute each collects its garbage and its memory is
+// read: a leak is what stays.
 //
 // The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
 // processes waited for a core.
@@ -61,6 +62,7 @@ const PIECE_LENGTH = '1MB';
 const WRITE_BACK = 'blobserver: {duplicate_write_back_stagger: 10s}';
 /** As docs/OPERATING.md advises. */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
+const COLLECT = new URL('lib/soak/collect-on-signal.cjs', import.meta.url).pathname;
 const RESULTS = new URL('../benchmarks/results/', import.meta.url);
 
 const agentCount = processes - 1 - ORIGINS;
@@ -79,7 +81,7 @@ print(
   `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls by ${CLIENTS_MAX} clients, ${plan.ends.length} ends of processes`,
 );
 forgetNodeVariables();
-Object.assign(process.env, MALLOC);
+Object.assign(process.env, MALLOC, { NODE_OPTIONS: `--require=${JSON.stringify(COLLECT)}` });
 const cluster = new ProcessCluster({
   origins: ORIGINS,
   agents: agentCount,
@@ -143,9 +145,9 @@ function report(endMs) {
   );
   for (const [reason, count] of load.failures().slice(0, 20)) print(`  ${String(count).padStart(5)} × ${reason}`);
   print(
-    `\nsecond half, least squares ± standard error; bounds: growth of ${BOUNDS.rssMiBPerHour} MiB/h and ${BOUNDS.descriptorsPerHour} descriptors/h where it is more than twice its error and 5 minutes of one life were seen, peaks of ${BOUNDS.rssMiB} MiB and ${BOUNDS.descriptors} descriptors`,
+    `\nsecond half, least squares ± standard error; bounds: growth after collections of ${BOUNDS.keptMiBPerHour} MiB/h and ${BOUNDS.descriptorsPerHour} descriptors/h where it is more than twice its error and 5 minutes of one life were seen, peaks of ${BOUNDS.rssMiB} MiB and ${BOUNDS.descriptors} descriptors`,
   );
-  const rows = judge(samples.byName, { endMs, restarts: kills.restarts });
+  const rows = judge(samples, { endMs, restarts: kills.restarts });
   for (const { text } of rows) print(text);
   const problems = [
     ...load.lost.map((text) => `lost: ${text}`),
@@ -184,6 +186,8 @@ function save({ endMs, rows, problems }) {
     problems,
     /** By process: [at in s, life, RSS in MiB, descriptors]. */
     readings: Object.fromEntries([...samples.byName].map(([name, all]) => [name, all.map(compact)])),
+    /** The same after collections. */
+    collected: Object.fromEntries([...samples.collectedByName].map(([name, all]) => [name, all.map(compact)])),
   };
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(new URL(`${day}-soak.json`, RESULTS), `${JSON.stringify(result)}\n`);

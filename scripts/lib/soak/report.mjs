@@ -1,37 +1,45 @@
 // What a soak says in the end. Owns the bounds.
 import { slopeOf } from './slope.mjs';
 
-/** Bounds. Growth counts as growth when it is more than twice its standard error. */
-export const BOUNDS = { rssMiBPerHour: 30, descriptorsPerHour: 30, rssMiB: 300, descriptors: 1000 };
+/**
+ * Bounds. Growth counts as growth when it is more than twice its standard error. RSS is judged where it is read after a
+ * collection: between collections V8's garbage settles for half an hour after a start, and that line says little.
+ */
+export const BOUNDS = { keptMiBPerHour: 30, descriptorsPerHour: 30, rssMiB: 300, descriptors: 1000 };
 /** A process grows to its working size after a start; its first minute is not judged. */
 const WARM_UP_MS = 60_000;
 /** Fewer readings make no line, and of a line through so few nothing is believed: memory goes up and down with the work. */
 const SAMPLES_MIN = 12;
-const JUDGED_SAMPLES_MIN = 60;
+const JUDGED_MS = 5 * 60_000;
 
 /**
  * One row a process, over the second half of the run.
- * @param {Map<string, import('./samples.mjs').Sample[]>} samples
+ * @param {import('./samples.mjs').Samples} samples
  * @returns {{ text: string, failed: boolean, name: string, restarts: number, peaks: object, lines: object | undefined, isJudged: boolean }[]}
  */
 export function judge(samples, { endMs, restarts }) {
-  return [...samples].map(([name, all]) => {
-    const late = all.filter(({ atMs }) => atMs >= endMs / 2 && atMs <= endMs);
+  return [...samples.byName].map(([name, all]) => {
+    const isLate = ({ atMs }) => atMs >= endMs / 2 && atMs <= endMs;
+    const late = all.filter(isLate);
     const rss = all.map(({ rssMiB }) => rssMiB);
     const open = all.map(({ descriptors }) => descriptors);
     const peaks = { rssMiB: Math.max(...rss), open: Math.max(...open) };
-    const lines = lineOf(late, longestLife(all, late));
-    const isJudged = lines !== undefined && lines.count >= JUDGED_SAMPLES_MIN;
+    const life = longestLife(all, late);
+    const collected = (samples.collectedByName.get(name) ?? []).filter(
+      (sample) => isLate(sample) && sample.life === life[0]?.life && sample.atMs >= life[0].atMs,
+    );
+    const lines = linesOf(late, life, collected);
+    const isJudged = lines !== undefined && life.at(-1).atMs - life[0].atMs >= JUDGED_MS;
     const tooMuch = [
       peaks.rssMiB > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
       peaks.open > BOUNDS.descriptors && `more than ${BOUNDS.descriptors} descriptors`,
-      isJudged && grows(lines.rss, BOUNDS.rssMiBPerHour) && 'RSS grows',
+      isJudged && grows(lines.kept, BOUNDS.keptMiBPerHour) && 'memory grows',
       isJudged && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
     ].filter(Boolean);
     const slopes =
       lines === undefined
         ? 'slope: restarted too often or run too short'
-        : `RSS ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings${isJudged ? '' : ', not judged'})`;
+        : `RSS after collections ${signed(lines.kept)} MiB/h (${lines.collections} of ${lines.keptMiB.toFixed(0)} MiB on average), RSS as it is ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)${isJudged ? '' : ', not judged'}`;
     return {
       text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rssMiB.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
       failed: tooMuch.length > 0,
@@ -57,13 +65,18 @@ function lives(samples) {
   return found;
 }
 
-function lineOf(late, life) {
+function linesOf(late, life, collected) {
   // Half of the window at least, so that a line is not drawn through one burst of work.
-  if (life.length < SAMPLES_MIN || life.length < late.length / 2) return undefined;
+  if (collected.length < SAMPLES_MIN || life.length < late.length / 2) return undefined;
+  const line = (samples, valueOf) => slopeOf(samples.map((sample) => ({ atMs: sample.atMs, value: valueOf(sample) })));
+  const rssMiB = (sample) => sample.rssMiB;
   return {
     count: life.length,
-    rss: slopeOf(life.map(({ atMs, rssMiB }) => ({ atMs, value: rssMiB }))),
-    open: slopeOf(life.map(({ atMs, descriptors }) => ({ atMs, value: descriptors }))),
+    collections: collected.length,
+    keptMiB: collected.reduce((sum, sample) => sum + rssMiB(sample), 0) / collected.length,
+    kept: line(collected, rssMiB),
+    rss: line(life, rssMiB),
+    open: line(life, (sample) => sample.descriptors),
   };
 }
 

@@ -1,7 +1,12 @@
-// Resident memory and open descriptors of processes over time, and how long they waited for a core (Linux).
+// Resident memory and open descriptors of processes over time, as they are and after a collection of garbage, and how long they
+// waited for a core (Linux).
 import { readdirSync, readFileSync } from 'node:fs';
 
 const EVERY_MS = 5000;
+/** Every so many readings, one after a collection. */
+const COLLECT_EVERY = 6;
+/** From the signal to the reading: collections take a tenth of a second, and have to wait for a core. */
+const COLLECTING_MS = 1500;
 
 /**
  * One reading. `life` counts the starts of the process.
@@ -11,23 +16,21 @@ const EVERY_MS = 5000;
 export class Samples {
   /** @type {Map<string, Sample[]>} */
   byName = new Map();
+  /** After collections. @type {Map<string, Sample[]>} */
+  collectedByName = new Map();
   /** Of main threads, by process: on a core, and ready but without one. What happened since a life's last reading is lost. */
   #scheduled = new Map();
-  #read;
+  #processes;
+  #now;
   #timer;
+  #collecting;
+  #count = 0;
 
   /** @param {() => Iterable<{ name: string, pid: number | undefined, life: number }>} processes those that run now @param {() => number} now ms */
   constructor(processes, now) {
-    this.#read = () => {
-      for (const { name, pid, life } of processes()) {
-        const usage = usageOf(pid);
-        if (usage === undefined) continue;
-        if (!this.byName.has(name)) this.byName.set(name, []);
-        this.byName.get(name).push({ atMs: now(), life, ...usage });
-        this.#scheduled.set(pid, scheduledOf(pid) ?? this.#scheduled.get(pid) ?? { ranSec: 0, waitedSec: 0 });
-      }
-    };
-    this.#timer = setInterval(this.#read, EVERY_MS);
+    this.#processes = processes;
+    this.#now = now;
+    this.#timer = setInterval(() => this.#tick(), EVERY_MS);
   }
 
   /** Seconds of all main threads together. @returns {{ ranSec: number, waitedSec: number }} */
@@ -38,6 +41,37 @@ export class Samples {
 
   stop() {
     clearInterval(this.#timer);
+    clearTimeout(this.#collecting);
+  }
+
+  #tick() {
+    const running = [...this.#processes()];
+    for (const { name, pid, life } of running) {
+      this.#note(this.byName, name, pid, life);
+      this.#scheduled.set(pid, scheduledOf(pid) ?? this.#scheduled.get(pid) ?? { ranSec: 0, waitedSec: 0 });
+    }
+    if (++this.#count % COLLECT_EVERY !== 0) return;
+    const asked = running.filter(({ pid }) => askToCollect(pid));
+    this.#collecting = setTimeout(() => {
+      for (const { name, pid, life } of asked) this.#note(this.collectedByName, name, pid, life);
+    }, COLLECTING_MS);
+  }
+
+  #note(into, name, pid, life) {
+    const usage = usageOf(pid);
+    if (usage === undefined) return;
+    if (!into.has(name)) into.set(name, []);
+    into.get(name).push({ atMs: this.#now(), life, ...usage });
+  }
+}
+
+/** By collect-on-signal.cjs. @returns false when the process has ended */
+function askToCollect(pid) {
+  try {
+    return process.kill(pid, 'SIGUSR2');
+  } catch {
+    // Between its end and the next start.
+    return false;
   }
 }
 
