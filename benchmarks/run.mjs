@@ -1,7 +1,6 @@
 // `npm run bench -- engine|limit [--rounds N] [--only GROUP,GROUP] [--no-save] [--as-is]`: measures, prints a table, saves it under
 // benchmarks/results. Exit code 1 when a bound is missed, 2 when something that is compared with is not installed. `--as-is` measures what is
 // built, without building.
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, run } from '../scripts/lib/ensure-built.mjs';
@@ -9,12 +8,13 @@ import { Payloads } from './engine/payloads.mjs';
 import { bundlePeer } from './engine/peer-bundle.mjs';
 import { LIMIT_GROUPS } from './engine/limits.mjs';
 import { GROUPS as ENGINE_GROUPS } from './engine/rows.mjs';
-import { describeMachine, forgetNodeVariables, machineCpuSec } from './lib/machine.mjs';
+import { forgetNodeVariables } from './lib/environment.mjs';
+import { describeMachine, machineCpuSec } from './lib/machine.mjs';
 import { missingPackages } from './lib/prerequisites.mjs';
+import { saveResult } from './lib/results.mjs';
 import { verdictOf, writeTable } from './lib/table.mjs';
 
 const BENCHMARKS = { engine: ENGINE_GROUPS, limit: LIMIT_GROUPS };
-const RESULTS = new URL('results/', import.meta.url);
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,14 +43,13 @@ if (missing.length > 0) {
 }
 // Before anything is built: that is load too.
 const [loadBefore = 0] = loadavg();
-if (!values['as-is']) {
-  ensureBuilt();
-  // As the server is shipped.
-  run('npm', ['run', '--silent', 'bundle']);
-}
+if (!values['as-is']) ensureBuilt();
+// Before bundles are made: what they have compiled is good only for the options of Node that it was compiled with.
+forgetNodeVariables();
+// As the server is shipped.
+if (!values['as-is']) run('npm', ['run', '--silent', 'bundle']);
 // Not a build of the product: peers out of single modules would be measured for something else.
 bundlePeer();
-forgetNodeVariables();
 
 const startedAt = new Date();
 const begun = { at: performance.now(), machine: machineCpuSec() };
@@ -78,10 +77,5 @@ const result = {
 };
 const table = writeTable(result);
 console.log(table);
-if (!values['no-save']) {
-  mkdirSync(RESULTS, { recursive: true });
-  const name = `${result.startedAt.slice(0, 10)}-${benchmark}`;
-  writeFileSync(new URL(`${name}.json`, RESULTS), `${JSON.stringify(result, undefined, 2)}\n`);
-  writeFileSync(new URL(`${name}.md`, RESULTS), table);
-}
+if (!values['no-save']) saveResult(result.startedAt, benchmark, `${JSON.stringify(result, undefined, 2)}\n`, table);
 process.exitCode = lines.some((line) => verdictOf(line) === 'MISSED') ? 1 : 0;

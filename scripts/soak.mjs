@@ -2,16 +2,18 @@
 // mixed size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
 // descriptors and a verdict; exit code 1 when a bound is missed. `--save` writes benchmarks/results/YYYY-MM-DD-soak.md and .json.
 //
-// Processes run with the settings of malloc that docs/OPERATING.md advises. Every half a minute each collects its garbage and its memory is
-// read: a leak is what stays.
+// Processes run with the settings of malloc that docs/OPERATING.md advises. Every half a minute each collects the garbage of its main
+// thread and its memory is read: a leak is what stays.
 //
 // The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
 // processes waited for a core.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { describeMachine, forgetNodeVariables } from '../benchmarks/lib/machine.mjs';
+import { forgetNodeVariables } from '../benchmarks/lib/environment.mjs';
+import { describeMachine } from '../benchmarks/lib/machine.mjs';
+import { saveResult } from '../benchmarks/lib/results.mjs';
 import { ensureBuilt } from './lib/ensure-built.mjs';
 
 const HELP = 'usage: npm run soak -- [--minutes N] [--processes N] [--blobs N] [--seed N] [--save]';
@@ -46,7 +48,7 @@ const { ProcessCluster } = await import('../packages/reference-server/dist-test/
 const { drawPlan } = await import('./lib/soak/plan.mjs');
 const { Kills } = await import('./lib/soak/kills.mjs');
 const { CLIENTS_MAX, Load } = await import('./lib/soak/load.mjs');
-const { BOUNDS, judge } = await import('./lib/soak/report.mjs');
+const { BOUNDS, JUDGED_MINUTES, judge } = await import('./lib/soak/report.mjs');
 const { Samples } = await import('./lib/soak/samples.mjs');
 
 const ORIGINS = 2;
@@ -62,8 +64,7 @@ const PIECE_LENGTH = '1MB';
 const WRITE_BACK = 'blobserver: {duplicate_write_back_stagger: 10s}';
 /** As docs/OPERATING.md advises. */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
-const COLLECT = new URL('lib/soak/collect-on-signal.cjs', import.meta.url).pathname;
-const RESULTS = new URL('../benchmarks/results/', import.meta.url);
+const COLLECT = fileURLToPath(new URL('lib/soak/collect-on-signal.cjs', import.meta.url));
 
 const agentCount = processes - 1 - ORIGINS;
 const origins = Array.from({ length: ORIGINS }, (_, i) => `origin-${i + 1}`);
@@ -145,7 +146,7 @@ function report(endMs) {
   );
   for (const [reason, count] of load.failures().slice(0, 20)) print(`  ${String(count).padStart(5)} × ${reason}`);
   print(
-    `\nsecond half, least squares ± standard error; bounds: growth after collections of ${BOUNDS.keptMiBPerHour} MiB/h and ${BOUNDS.descriptorsPerHour} descriptors/h where it is more than twice its error and 5 minutes of one life were seen, peaks of ${BOUNDS.rssMiB} MiB and ${BOUNDS.descriptors} descriptors`,
+    `\nsecond half, least squares ± standard error; bounds: growth after collections of ${BOUNDS.keptMiBPerHour} MiB/h and ${BOUNDS.descriptorsPerHour} descriptors/h where it is more than twice its error and ${JUDGED_MINUTES} minutes of one life were seen, peaks of ${BOUNDS.rssMiB} MiB and ${BOUNDS.descriptors} descriptors`,
   );
   const rows = judge(samples, { endMs, restarts: kills.restarts });
   for (const { text } of rows) print(text);
@@ -165,10 +166,10 @@ function report(endMs) {
 }
 
 function save({ endMs, rows, problems }) {
-  const day = startedOn.toISOString().slice(0, 10);
+  const began = startedOn.toISOString();
   const machine = describeMachine();
   const result = {
-    startedAt: startedOn.toISOString(),
+    startedAt: began,
     machine,
     options: { minutes, processes, blobs, seed },
     tookMs: Math.round(endMs),
@@ -189,11 +190,11 @@ function save({ endMs, rows, problems }) {
     /** The same after collections. */
     collected: Object.fromEntries([...samples.collectedByName].map(([name, all]) => [name, all.map(compact)])),
   };
-  mkdirSync(RESULTS, { recursive: true });
-  writeFileSync(new URL(`${day}-soak.json`, RESULTS), `${JSON.stringify(result)}\n`);
-  writeFileSync(
-    new URL(`${day}-soak.md`, RESULTS),
-    `# Soak, ${day}\n\n\`npm run soak -- --minutes ${minutes} --seed ${seed} --save\` on ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}.\n\n\`\`\`text\n${printed.join('\n')}\n\`\`\`\n`,
+  saveResult(
+    began,
+    'soak',
+    `${JSON.stringify(result)}\n`,
+    `# Soak, ${began.slice(0, 10)}\n\n\`npm run soak -- --minutes ${minutes} --seed ${seed} --save\` on ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}.\n\n\`\`\`text\n${printed.join('\n')}\n\`\`\`\n`,
   );
 }
 

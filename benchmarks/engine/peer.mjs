@@ -29,7 +29,7 @@ import { commands, say, usage } from '../lib/events.mjs';
 const NAMESPACE = 'bench';
 const REHEARSAL_BYTES = 16 * 2 ** 20;
 
-/** @returns 0, for the rehearsal */
+/** @returns the exit code */
 export async function main([argument]) {
   const options = JSON.parse(argument);
   if (options.role === 'rehearsal') return rehearse(options.dir);
@@ -103,7 +103,7 @@ async function rehearse(dir) {
   const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
   const seeding = await openStore(join(dir, 'seeder'), true);
   await importBlob(seeding, digest, Readable.from([bytes]), bytes.length, REHEARSAL_BYTES / 16);
-  // It asks no tracker: nobody is missed.
+  // Its own announces go nowhere: the tracker knows it as an origin.
   const seeder = await startNode(seeding, { tracker: '127.0.0.1:1' }, { origin: true });
   const tracker = await serveTracker({ origins: createLocalOrigins([{ node: seeder, store: seeding }]) });
   await seeder.seed(digest, NAMESPACE);

@@ -14,16 +14,6 @@ export function describeMachine() {
   };
 }
 
-/**
- * What is started from here on starts as on a host, not as this shell would have it. Measured: `NODE_EXTRA_CA_CERTS` with the
- * certificates of a system costs every process 50 ms before its first line runs.
- */
-export function forgetNodeVariables() {
-  delete process.env.NODE_EXTRA_CA_CERTS;
-  delete process.env.NODE_OPTIONS;
-  delete process.env.NODE_V8_COVERAGE;
-}
-
 /** CPU seconds that all processes have used since boot. */
 export function machineCpuSec() {
   const [, user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')

@@ -64,6 +64,15 @@ test('the bundle of the real modules says what they say', async (t) => {
   t.is(bundled.stdout, stdout);
   t.regex(stdout, /kraken-reference-server agent/);
 
+  const accepted = await run(process.execPath, [
+    '-e',
+    `const { readFileSync } = require('node:fs');
+     const file = (name) => ${JSON.stringify(join(dir, 'bundle'))} + '/' + name;
+     const options = { filename: file('server.js'), cachedData: readFileSync(file('server.cache')) };
+     console.log(!new (require('node:vm').Script)(readFileSync(file('server.js'), 'latin1'), options).cachedDataRejected);`,
+  ]);
+  t.is(accepted.stdout, 'true\n', 'what was compiled in the rehearsal is used');
+
   const thread = new Worker(join(dir, 'bundle/hash-thread-entry.cjs'));
   t.teardown(() => thread.terminate());
   const bytes = Buffer.from('one leaf');

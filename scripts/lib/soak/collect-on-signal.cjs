@@ -1,5 +1,5 @@
-// Loaded before the server in each process of a soak: SIGUSR2 collects all garbage. What is resident afterwards is what the
-// process keeps; what is resident before is also what V8 has not looked at yet, which follows the load with many minutes of delay.
+// Loaded before the server in each process of a soak: SIGUSR2 collects the garbage of the main thread. What is resident afterwards is
+// what the process keeps; what is resident before is also what V8 has not looked at yet, and that settles for half an hour.
 'use strict';
 const v8 = require('node:v8');
 const { runInNewContext } = require('node:vm');

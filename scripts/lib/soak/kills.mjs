@@ -29,7 +29,7 @@ export class Kills {
   /** Processes that run now. */
   *alive() {
     for (const [name, { child }] of this.#cluster.processes) {
-      if (!this.#down.has(name)) yield { name, pid: child.pid, life: this.restarts.get(name) ?? 0 };
+      if (!this.#down.has(name)) yield { name, child, life: this.restarts.get(name) ?? 0 };
     }
   }
 

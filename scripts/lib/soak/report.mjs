@@ -2,15 +2,16 @@
 import { slopeOf } from './slope.mjs';
 
 /**
- * Bounds. Growth counts as growth when it is more than twice its standard error. RSS is judged where it is read after a
- * collection: between collections V8's garbage settles for half an hour after a start, and that line says little.
+ * Bounds. Growth counts as growth when it is more than twice its standard error. RSS is judged as it is right after a
+ * collection: without collections V8's garbage settles for half an hour after a start, and a line through that is none of a leak.
  */
 export const BOUNDS = { keptMiBPerHour: 30, descriptorsPerHour: 30, rssMiB: 300, descriptors: 1000 };
 /** A process grows to its working size after a start; its first minute is not judged. */
 const WARM_UP_MS = 60_000;
-/** Fewer readings make no line, and of a line through so few nothing is believed: memory goes up and down with the work. */
+/** Fewer readings make no line. */
 const SAMPLES_MIN = 12;
-const JUDGED_MS = 5 * 60_000;
+/** Of a shorter life nothing is believed: memory goes up and down with the work. */
+export const JUDGED_MINUTES = 4;
 
 /**
  * One row a process, over the second half of the run.
@@ -28,18 +29,19 @@ export function judge(samples, { endMs, restarts }) {
     const collected = (samples.collectedByName.get(name) ?? []).filter(
       (sample) => isLate(sample) && sample.life === life[0]?.life && sample.atMs >= life[0].atMs,
     );
-    const lines = linesOf(late, life, collected);
-    const isJudged = lines !== undefined && life.at(-1).atMs - life[0].atMs >= JUDGED_MS;
+    // Half of the window at least, so that a line is not drawn through one burst of work.
+    const lines = life.length < Math.max(SAMPLES_MIN, late.length / 2) ? undefined : linesOf(life, collected);
+    const isJudged = lines !== undefined && life.at(-1).atMs - life[0].atMs >= JUDGED_MINUTES * 60_000;
     const tooMuch = [
       peaks.rssMiB > BOUNDS.rssMiB && `RSS above ${BOUNDS.rssMiB} MiB`,
       peaks.open > BOUNDS.descriptors && `more than ${BOUNDS.descriptors} descriptors`,
-      isJudged && grows(lines.kept, BOUNDS.keptMiBPerHour) && 'memory grows',
+      isJudged && lines.kept !== undefined && grows(lines.kept, BOUNDS.keptMiBPerHour) && 'memory grows',
       isJudged && grows(lines.open, BOUNDS.descriptorsPerHour) && 'descriptors grow',
     ].filter(Boolean);
     const slopes =
       lines === undefined
         ? 'slope: restarted too often or run too short'
-        : `RSS after collections ${signed(lines.kept)} MiB/h (${lines.collections} of ${lines.keptMiB.toFixed(0)} MiB on average), RSS as it is ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)${isJudged ? '' : ', not judged'}`;
+        : `RSS ${lines.kept === undefined ? '' : `after ${lines.collections} collections ${signed(lines.kept)} MiB/h, `}at any time ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)${isJudged ? '' : ', not judged'}`;
     return {
       text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rssMiB.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
       failed: tooMuch.length > 0,
@@ -65,18 +67,14 @@ function lives(samples) {
   return found;
 }
 
-function linesOf(late, life, collected) {
-  // Half of the window at least, so that a line is not drawn through one burst of work.
-  if (collected.length < SAMPLES_MIN || life.length < late.length / 2) return undefined;
+function linesOf(life, collected) {
   const line = (samples, valueOf) => slopeOf(samples.map((sample) => ({ atMs: sample.atMs, value: valueOf(sample) })));
-  const rssMiB = (sample) => sample.rssMiB;
   return {
     count: life.length,
     collections: collected.length,
-    keptMiB: collected.reduce((sum, sample) => sum + rssMiB(sample), 0) / collected.length,
-    kept: line(collected, rssMiB),
-    rss: line(life, rssMiB),
-    open: line(life, (sample) => sample.descriptors),
+    kept: collected.length < JUDGED_MINUTES * 2 ? undefined : line(collected, ({ rssMiB }) => rssMiB),
+    rss: line(life, ({ rssMiB }) => rssMiB),
+    open: line(life, ({ descriptors }) => descriptors),
   };
 }
 

@@ -26,7 +26,7 @@ export class Samples {
   #collecting;
   #count = 0;
 
-  /** @param {() => Iterable<{ name: string, pid: number | undefined, life: number }>} processes those that run now @param {() => number} now ms */
+  /** @param {() => Iterable<{ name: string, child: import('node:child_process').ChildProcess, life: number }>} processes those that run now @param {() => number} now ms */
   constructor(processes, now) {
     this.#processes = processes;
     this.#now = now;
@@ -46,14 +46,16 @@ export class Samples {
 
   #tick() {
     const running = [...this.#processes()];
-    for (const { name, pid, life } of running) {
+    for (const { name, child, life } of running) {
+      const { pid } = child;
       this.#note(this.byName, name, pid, life);
       this.#scheduled.set(pid, scheduledOf(pid) ?? this.#scheduled.get(pid) ?? { ranSec: 0, waitedSec: 0 });
     }
     if (++this.#count % COLLECT_EVERY !== 0) return;
-    const asked = running.filter(({ pid }) => askToCollect(pid));
+    // By collect-on-signal.cjs. False when the process has just ended.
+    const asked = running.filter(({ child }) => child.kill('SIGUSR2'));
     this.#collecting = setTimeout(() => {
-      for (const { name, pid, life } of asked) this.#note(this.collectedByName, name, pid, life);
+      for (const { name, child, life } of asked) this.#note(this.collectedByName, name, child.pid, life);
     }, COLLECTING_MS);
   }
 
@@ -62,16 +64,6 @@ export class Samples {
     if (usage === undefined) return;
     if (!into.has(name)) into.set(name, []);
     into.get(name).push({ atMs: this.#now(), life, ...usage });
-  }
-}
-
-/** By collect-on-signal.cjs. @returns false when the process has ended */
-function askToCollect(pid) {
-  try {
-    return process.kill(pid, 'SIGUSR2');
-  } catch {
-    // Between its end and the next start.
-    return false;
   }
 }
 
