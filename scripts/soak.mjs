@@ -2,7 +2,7 @@
 // mixed size, clients that pull until they have everything, and kills and restarts drawn from the seed. Ends with the slopes of memory and
 // descriptors and a verdict; exit code 1 when a bound is missed. `--save` writes benchmarks/results/YYYY-MM-DD-soak.md and .json.
 //
-// Processes run with the settings of malloc that docs/OPERATING.md advises. Every half a minute each collects the garbage of its main
+// Processes run with the settings of memory that docs/OPERATING.md advises. Every half a minute each collects the garbage of its main
 // thread and its memory is read: a leak is what stays.
 //
 // The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
@@ -62,7 +62,7 @@ const PEERS = 'peerstore: {local: {ttl: 30s}}';
 const PIECE_LENGTH = '1MB';
 /** A copy on another origin is pinned until it has seen to its write-back, in half an hour by default: no cache would let go of it here. */
 const WRITE_BACK = 'blobserver: {duplicate_write_back_stagger: 10s}';
-/** As docs/OPERATING.md advises. */
+/** As docs/OPERATING.md advises, this and the size of V8's semi-spaces. */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072', MALLOC_MMAP_THRESHOLD_: '131072' };
 const COLLECT = fileURLToPath(new URL('lib/soak/collect-on-signal.cjs', import.meta.url));
 
@@ -82,7 +82,7 @@ print(
   `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls by ${CLIENTS_MAX} clients, ${plan.ends.length} ends of processes`,
 );
 forgetNodeVariables();
-Object.assign(process.env, MALLOC, { NODE_OPTIONS: `--require=${JSON.stringify(COLLECT)}` });
+Object.assign(process.env, MALLOC, { NODE_OPTIONS: `--max-semi-space-size=4 --require=${JSON.stringify(COLLECT)}` });
 const cluster = new ProcessCluster({
   origins: ORIGINS,
   agents: agentCount,
