@@ -109,9 +109,8 @@ async function rehearse(dir) {
   await seeder.seed(digest, NAMESPACE);
   const pulling = await openStore(join(dir, 'leecher'), true);
   const leecher = await startNode(pulling, { tracker: `127.0.0.1:${tracker.port}` }, {});
-  await (
-    await leecher.open(digest, { namespace: NAMESPACE })
-  ).finished;
+  const blob = await leecher.open(digest, { namespace: NAMESPACE });
+  await blob.finished;
   for (const part of [leecher, seeder, tracker, pulling, seeding]) await part.close();
   return 0;
 }
