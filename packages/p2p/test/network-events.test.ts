@@ -3,10 +3,11 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Bitfield, digestHex, type Digest } from '@kraken/core/content';
-import { silentLogger, type Logger } from '@kraken/core/ports';
+import { silentLogger, silentMetrics, type Logger } from '@kraken/core/ports';
 import type { SwarmObservation } from '@kraken/core/swarm';
 import { LineFile } from '../dist/host/line-file.js';
 import { NetworkEvents } from '../dist/host/network-events.js';
+import { SwarmStats } from '../dist/host/swarm-stats.js';
 import { TorrentLog } from '../dist/host/torrent-log.js';
 import { MemoryTracker, readAll, startNode, startOrigin, tempDir } from './client-kit.js';
 import { eventually, ManualClock, testBlob, testPeerId } from './host-kit.js';
@@ -182,4 +183,15 @@ test('a file of events that is full is kept, and a new one begins; a restart app
   again.close();
   t.is(readFileSync(path, 'utf8'), 'line 6 xx\nline 7 xx\n');
   t.is(statSync(path).mode & 0o777, 0o600);
+});
+
+test('totals of a torrent name its most recent peers, those of the node many more', (t) => {
+  const stats = new SwarmStats(silentLogger, silentMetrics);
+  const { digest } = testBlob(1, 1);
+  for (let n = 0; n < 300; n++)
+    stats.note({ kind: 'piece-uploaded', digest, peer: testPeerId(n), piece: 0, length: 1 });
+  t.is(stats.total.toPeers.size, 300);
+  t.is(stats.of(digest)?.toPeers.size, 64);
+  t.true(stats.of(digest)?.toPeers.has(testPeerId(299)));
+  t.is(stats.of(digest)?.bytesSent, 300);
 });

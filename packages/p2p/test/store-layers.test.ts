@@ -2,9 +2,19 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import test from 'ava';
-import { Bitfield, createMetaInfo, HASH_BYTES, LEAF_BYTES, withRoot, type MetaInfo } from '@kraken/core/content';
+import {
+  Bitfield,
+  createMetaInfo,
+  digestFromHex,
+  HASH_BYTES,
+  LEAF_BYTES,
+  withRoot,
+  type MetaInfo,
+} from '@kraken/core/content';
+import { silentMetrics } from '@kraken/core/ports';
 import type { TorrentFile } from '../dist/store/index.js';
 import { HashThreads } from '../dist/store/hash-threads.js';
+import { PieceLayers } from '../dist/store/piece-layers.js';
 import type { ProofResult } from '../dist/store/piece-proof.js';
 import {
   blobPath,
@@ -164,6 +174,42 @@ test('a download waits for its layer, takes only the right one, and then tells f
   same(t, (await torrent.layer?.()) as Uint8Array, layer);
   same(t, (await disk.pieceLayer(metainfo.digest)) as Uint8Array, layer);
   torrent.release();
+});
+
+test('a layer that is kept keeps no more than itself, and goes with its blob', async (t) => {
+  const harness = await openStore(t);
+  const { store: disk } = harness;
+  const torrent = await disk.create(metainfo);
+  // As bodies of responses come: in a slab of Node's.
+  const shared = Buffer.from(layer);
+  t.true(shared.buffer.byteLength > shared.length);
+  await torrent.proof?.accept(shared);
+  await fill(torrent, bytes);
+  await torrent.commit();
+  torrent.release();
+  const kept = (await disk.pieceLayer(metainfo.digest)) as Uint8Array;
+  same(t, kept, layer);
+  t.is(kept.buffer.byteLength, layer.length);
+
+  t.true(await disk.delete(metainfo.digest));
+  await upload(disk, bytes);
+  await disk.setMetaInfo(metainfo);
+  t.is(await disk.pieceLayer(metainfo.digest), undefined, 'the new file has no layer beside it');
+});
+
+test('small layers are counted with what they take beside their bytes', (t) => {
+  const hashThreads = HashThreads.shared();
+  t.teardown(() => hashThreads.release());
+  const layers = new PieceLayers(hashThreads.pieces, silentMetrics);
+  const small = (n: number): MetaInfo => ({ ...metainfo, digest: digestFromHex(n.toString(16).padStart(64, '0')) });
+  for (let n = 0; n < 50_000; n++) layers.remember(small(n), new Uint8Array(2 * HASH_BYTES));
+  t.true(layers.size > 10_000 && layers.size < 25_000, `${layers.size} layers in 16 MiB`);
+  layers.remember(metainfo, new Uint8Array(15 * 1024 * 1024));
+  t.true(layers.size < 2000, `${layers.size} layers beside a large one`);
+  layers.forget(metainfo.digest);
+  const before = layers.size;
+  for (let n = 0; n < 1000; n++) layers.remember(small(n), new Uint8Array(2 * HASH_BYTES));
+  t.is(layers.size, before + 1000, 'what was forgotten is not counted any more');
 });
 
 test('after a restart a piece counts when its hash matches, not when its CRC or its status byte says so', async (t) => {

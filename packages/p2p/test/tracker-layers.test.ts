@@ -11,8 +11,9 @@ import {
   type MetaInfo,
 } from '@kraken/core/content';
 import { isKrakenError, KrakenError, type ErrorCode } from '@kraken/core/errors';
-import type { OriginDirectory } from '@kraken/core/ports';
+import { silentMetrics, type OriginDirectory } from '@kraken/core/ports';
 import { createPassiveRing, createTrackerClient, createTrackerHandler } from '../dist/tracker/index.js';
+import { DEFAULT_META_INFO_CACHE, MetaInfoService } from '../dist/tracker/metainfo-service.js';
 import { Host, originDirectory } from './tracker-kit.js';
 
 const PIECE = 16 * 1024;
@@ -75,6 +76,17 @@ test('a layer comes from the tracker, which asks origins once', async (t) => {
   t.is((await host?.ask('GET', path))?.status, 400);
   t.is((await host?.ask('GET', `${path}?root=xyz`))?.status, 400);
   t.is((await host?.ask('POST', `${path}?root=${root}`))?.status, 405);
+});
+
+test('a tracker that remembers a layer does not keep the slab in which it came', async (t) => {
+  const service = new MetaInfoService(originDirectory({ pieceLayer: () => Promise.resolve(Buffer.from(layer)) }), {
+    cache: DEFAULT_META_INFO_CACHE,
+    now: () => 0,
+    metrics: silentMetrics,
+  });
+  const kept = await service.layer('ns', digest, root, new AbortController().signal);
+  t.deepEqual(kept, layer);
+  t.is(kept?.buffer.byteLength, layer.length);
 });
 
 test('a layer that the caller does not take is asked of the next tracker', async (t) => {

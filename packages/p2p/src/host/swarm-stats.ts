@@ -40,14 +40,15 @@ export interface TransferStats {
   bytesReceived: number;
   /** Behind `piecesSent`. */
   bytesSent: number;
-  /** The most recent 4096 peers. */
+  /** The most recent peers: 4096 of a node, 64 of a torrent. */
   readonly fromPeers: Map<PeerId, PeerTraffic>;
   /** As `fromPeers`, of what was sent. */
   readonly toPeers: Map<PeerId, PeerTraffic>;
 }
 
-/** Peers per table. Guess. */
+/** Peers per table of the node, and of a torrent, of which there are many. Guess. */
 const PEERS_MAX = 4096;
+const TORRENT_PEERS_MAX = 64;
 /** Torrents whose totals are kept, the longest unused one is forgotten first. Guess. */
 const TORRENTS_MAX = 1024;
 
@@ -146,7 +147,7 @@ export class SwarmStats {
           stats.piecesReceived++;
           stats.bytesReceived += seen.length;
           if (seen.proven) stats.piecesProven++;
-          tally(stats.fromPeers, seen.peer, seen.length, seen.fromOrigin);
+          this.#tally(stats, stats.fromPeers, seen.peer, seen.length, seen.fromOrigin);
         }
         this.#metrics.count('piece_bandwidth', seen.length * 8, { piece_bandwidth_direction: 'ingress' });
         this.#metrics.count('pieces_verified', 1, { by: seen.proven ? 'layer' : 'crc' });
@@ -155,7 +156,7 @@ export class SwarmStats {
         for (const stats of this.#both(seen.digest)) {
           stats.piecesSent++;
           stats.bytesSent += seen.length;
-          tally(stats.toPeers, seen.peer, seen.length, false);
+          this.#tally(stats, stats.toPeers, seen.peer, seen.length, false);
         }
         this.#metrics.count('piece_bandwidth', seen.length * 8, { piece_bandwidth_direction: 'egress' });
         return;
@@ -194,16 +195,16 @@ export class SwarmStats {
     }
     yield own;
   }
-}
 
-function tally(table: Map<PeerId, PeerTraffic>, peer: PeerId, bytes: number, origin: boolean): void {
-  const traffic = table.get(peer);
-  if (traffic === undefined) {
-    table.set(peer, { bytes, pieces: 1, origin });
-    forgetOldest(table, PEERS_MAX);
-  } else {
-    traffic.bytes += bytes;
-    traffic.pieces++;
+  #tally(stats: TransferStats, table: Map<PeerId, PeerTraffic>, peer: PeerId, bytes: number, origin: boolean): void {
+    const traffic = table.get(peer);
+    if (traffic === undefined) {
+      table.set(peer, { bytes, pieces: 1, origin });
+      forgetOldest(table, stats === this.total ? PEERS_MAX : TORRENT_PEERS_MAX);
+    } else {
+      traffic.bytes += bytes;
+      traffic.pieces++;
+    }
   }
 }
 

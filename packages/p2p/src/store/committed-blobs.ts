@@ -153,6 +153,7 @@ export class CommittedBlobs {
     this.#files.delete(digest);
     this.#sound.delete(digest);
     this.#context.access.forget(digest);
+    this.#context.layers.forget(digest);
     return onDisk('delete blob', removeDirectory(this.#context.cache.blob(digest)));
   }
 

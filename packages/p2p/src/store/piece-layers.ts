@@ -2,20 +2,27 @@
  * Piece layers on disk: the sidecar `_piecelayer` of blobs and downloads, read back only through the root that the
  * metainfo names. Owns the sidecar and a bounded memory of layers that have been checked. Never fetches one.
  */
-import { HASH_BYTES, layerBytes, type MetaInfo } from '@kraken/core/content';
+import { HASH_BYTES, layerBytes, type Digest, type MetaInfo } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import type { Metrics } from '@kraken/core/ports';
 import type { PieceHasher } from './piece-hasher.js';
 import * as sidecars from './sidecars.js';
 
-/** Checked layers in memory. Guess: 16 MiB, those of a hundred blobs of 20 GB. */
+/** Checked layers in memory. Guess: 16 MiB, those of a hundred blobs of 20 GB, or of 20,000 small ones. */
 const MEMORY_MAX_BYTES = 16 * 1024 * 1024;
+/** What a layer takes beside its bytes: keys, an entry of a map, an array and its buffer. Of most blobs it is the larger part. */
+const ENTRY_BYTES = 768;
+
+interface Checked {
+  readonly piecesRoot: string;
+  readonly layer: Uint8Array;
+}
 
 export class PieceLayers {
   readonly hasher: PieceHasher;
   readonly #metrics: Metrics;
-  /** By digest and root, the longest unused first. */
-  readonly #checked = new Map<string, Uint8Array>();
+  /** The longest unused first. */
+  readonly #checked = new Map<Digest, Checked>();
   #bytes = 0;
 
   constructor(hasher: PieceHasher, metrics: Metrics) {
@@ -33,12 +40,12 @@ export class PieceLayers {
     if (piecesRoot === undefined) return undefined;
     const derived = derivedLayer(metainfo);
     if (derived !== undefined) return derived;
-    const key = keyOf(metainfo);
-    const known = this.#checked.get(key);
-    if (known !== undefined) {
-      this.#checked.delete(key);
-      this.#checked.set(key, known);
-      return known;
+    const { digest } = metainfo;
+    const known = this.#checked.get(digest);
+    if (known?.piecesRoot === piecesRoot) {
+      this.#checked.delete(digest);
+      this.#checked.set(digest, known);
+      return known.layer;
     }
     const stored = await sidecars.readLayer(directory, layerBytes(metainfo.length, metainfo.pieceLength));
     if (stored === undefined) return undefined;
@@ -56,21 +63,29 @@ export class PieceLayers {
     throw new KrakenError('layer-invalid', `the piece layer of ${metainfo.digest} does not fit its root`);
   }
 
-  /** A checked layer that is likely to be asked for. */
-  remember(metainfo: MetaInfo, layer: Uint8Array): void {
-    const key = keyOf(metainfo);
-    this.#forget(key);
-    this.#checked.set(key, layer);
-    this.#bytes += layer.length;
+  /** A checked layer that is likely to be asked for. @param layer in a buffer of its own, see {@link ownBytes} */
+  remember({ digest, piecesRoot }: MetaInfo, layer: Uint8Array): void {
+    if (piecesRoot === undefined) return;
+    this.forget(digest);
+    this.#checked.set(digest, { piecesRoot, layer });
+    this.#bytes += layer.length + ENTRY_BYTES;
     for (const oldest of this.#checked.keys()) {
       if (this.#bytes <= MEMORY_MAX_BYTES) return;
-      this.#forget(oldest);
+      this.forget(oldest);
     }
   }
 
-  #forget(key: string): void {
-    this.#bytes -= this.#checked.get(key)?.length ?? 0;
-    this.#checked.delete(key);
+  /** The blob has gone. */
+  forget(digest: Digest): void {
+    const known = this.#checked.get(digest);
+    if (known === undefined) return;
+    this.#bytes -= known.layer.length + ENTRY_BYTES;
+    this.#checked.delete(digest);
+  }
+
+  /** Layers in memory now. */
+  get size(): number {
+    return this.#checked.size;
   }
 
   async #fits(layer: Uint8Array, { length, pieceLength, piecesRoot }: MetaInfo): Promise<boolean> {
@@ -82,8 +97,4 @@ export class PieceLayers {
 export function derivedLayer({ length, pieceLength, piecesRoot }: MetaInfo): Uint8Array | undefined {
   if (piecesRoot === undefined || layerBytes(length, pieceLength) !== HASH_BYTES) return undefined;
   return new Uint8Array(Buffer.from(piecesRoot, 'hex'));
-}
-
-function keyOf({ digest, piecesRoot }: MetaInfo): string {
-  return `${digest} ${piecesRoot ?? ''}`;
 }

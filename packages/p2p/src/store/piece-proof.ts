@@ -7,6 +7,7 @@
  */
 import { HASH_BYTES, leavesPerPiece, pieceLengthAt, type Bitfield, type MetaInfo } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
+import { ownBytes } from '../own-bytes.js';
 import { diskError } from './disk-error.js';
 import type { PooledFile } from './file-pool.js';
 import type { PieceLayers } from './piece-layers.js';
@@ -83,8 +84,8 @@ export class PieceProof {
     } catch (error) {
       throw diskError(error, 'write piece layer');
     }
-    this.#layer ??= layer;
-    this.#layers.remember(this.#metainfo, layer);
+    this.#layer ??= ownBytes(layer);
+    this.#layers.remember(this.#metainfo, this.#layer);
   }
 
   /** Whether {@link check} has something to look at. */

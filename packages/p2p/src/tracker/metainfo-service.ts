@@ -5,6 +5,7 @@
  */
 import type { Digest, PiecesRoot } from '@kraken/core/content';
 import type { CancelSignal, Metrics, OriginDirectory } from '@kraken/core/ports';
+import { ownBytes } from '../own-bytes.js';
 import { SingleFlightCache } from './single-flight-cache.js';
 
 /** How much metainfo is kept, and for how long. */
@@ -95,8 +96,10 @@ export class MetaInfoService {
     root: PiecesRoot,
     signal: CancelSignal,
   ): Promise<Uint8Array | undefined> {
-    const fetch = async (abort: AbortSignal): Promise<Uint8Array | undefined> =>
-      this.#origins.pieceLayer?.(namespace, digest, root, abort);
+    const fetch = async (abort: AbortSignal): Promise<Uint8Array | undefined> => {
+      const layer = await this.#origins.pieceLayer?.(namespace, digest, root, abort);
+      return layer === undefined ? undefined : ownBytes(layer);
+    };
     return this.#layers.get(`${digest}/${root}`, fetch, signal);
   }
 }

@@ -6,25 +6,20 @@ import { shardId, type Digest } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { CancelSignal } from '@kraken/core/ports';
 import type { Random } from '@kraken/core/retry';
-import { LRUCache } from 'lru-cache';
 import type { HostSource } from '../cluster/index.js';
+import { ExpiringMap } from '../expiring-map.js';
 import type { Clock } from '../retry/index.js';
 import type { OriginClient } from './origin-client.js';
 
 const HOSTS_ASKED_MAX = 3;
 const TTL_MS = 10_000;
 
-interface Cached {
-  readonly hosts: readonly string[];
-  readonly untilMs: number;
-}
-
 export class LocationCache {
   readonly #source: HostSource;
   readonly #client: (address: string) => OriginClient;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #cached = new LRUCache<string, Cached>({ max: 16_384 });
+  readonly #cached = new ExpiringMap<string, readonly string[]>(16_384);
   readonly #asking = new Map<string, Promise<readonly string[]>>();
 
   constructor(options: {
@@ -42,8 +37,8 @@ export class LocationCache {
   /** `host:port` of the owners, best first. @throws KrakenError `origin-unavailable` */
   async owners(digest: Digest, signal?: CancelSignal): Promise<readonly string[]> {
     const shard = shardId(digest);
-    const cached = this.#cached.get(shard);
-    if (cached !== undefined && this.#clock.nowMs() < cached.untilMs) return cached.hosts;
+    const cached = this.#cached.get(shard, this.#clock.nowMs());
+    if (cached !== undefined) return cached;
     let asking = this.#asking.get(shard);
     if (asking === undefined) {
       // Shared by all callers, so no single caller's signal may end it; each request is short.
@@ -67,7 +62,8 @@ export class LocationCache {
     for (const host of hosts) {
       try {
         const owners = await this.#client(host).locations(digest);
-        this.#cached.set(shardId(digest), { hosts: owners, untilMs: this.#clock.nowMs() + TTL_MS });
+        const nowMs = this.#clock.nowMs();
+        this.#cached.set(shardId(digest), owners, nowMs, nowMs + TTL_MS);
         return owners;
       } catch (error) {
         last = error;

@@ -19,8 +19,8 @@ import {
   type OriginCluster,
 } from '@kraken/core/ports';
 import type { RetrySchedule } from '@kraken/core/retry';
-import { LRUCache } from 'lru-cache';
 import { join } from 'node:path';
+import { ExpiringMap } from '../expiring-map.js';
 import { systemClock, type Clock } from '../retry/index.js';
 import { uploadSourceOf } from './blob-source.js';
 import { KeyedLock } from '../retry/keyed-lock.js';
@@ -80,7 +80,7 @@ export class OriginService {
   readonly #refresher: Refresher;
   readonly #sessions = new UploadSessions();
   /** Blobs that the first owner was asked to fetch, and since when. */
-  readonly #askedFirst = new LRUCache<Digest, number>({ max: 10_000, ttl: 2 * COPY_WAIT_MS });
+  readonly #askedFirst = new ExpiringMap<Digest, number>(10_000);
   readonly #making = new Map<Digest, Promise<MetaInfo>>();
   /** Metainfo of an earlier origin gets its root; one at a time. */
   #addingRoot: Promise<void> | undefined;
@@ -272,8 +272,8 @@ export class OriginService {
     const { ring, peer } = this.#options;
     const [first] = ring.locations(digest);
     const now = this.#clock.nowMs();
-    const askedAt = this.#askedFirst.get(digest) ?? now;
-    this.#askedFirst.set(digest, askedAt);
+    const askedAt = this.#askedFirst.get(digest, now) ?? now;
+    this.#askedFirst.set(digest, askedAt, now, now + 2 * COPY_WAIT_MS);
     const waits = now - askedAt < COPY_WAIT_MS;
     if (waits && first !== undefined && first !== ring.self && ring.owners(digest).includes(ring.self)) {
       try {

@@ -18,7 +18,7 @@ import {
   type Metrics,
   type StorageBackend,
 } from '@kraken/core/ports';
-import { LRUCache } from 'lru-cache';
+import { ExpiringMap } from '../expiring-map.js';
 import { systemClock, type Clock } from '../retry/index.js';
 
 /** How many blobs are fetched from storage, and how failures are remembered. */
@@ -60,11 +60,6 @@ export interface RefreshRequest {
   readonly afterwards?: () => Promise<void>;
 }
 
-interface Remembered {
-  readonly outcome: RefreshOutcome;
-  readonly untilMs: number;
-}
-
 export class Refresher {
   readonly #options: RefresherOptions;
   readonly #limits: RefreshLimits;
@@ -72,7 +67,7 @@ export class Refresher {
   readonly #logger: Logger;
   readonly #metrics: Metrics;
   readonly #pending = new Map<string, Promise<RefreshOutcome>>();
-  readonly #remembered = new LRUCache<string, Remembered>({ max: 100_000 });
+  readonly #remembered = new ExpiringMap<string, RefreshOutcome>(100_000);
   readonly #queue: (() => void)[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #abort = new AbortController();
@@ -93,9 +88,8 @@ export class Refresher {
     const key = `${digest} ${namespace}`;
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
-    const remembered = this.#remembered.get(key);
-    if (remembered !== undefined && this.#clock.nowMs() < remembered.untilMs)
-      return Promise.resolve(remembered.outcome);
+    const remembered = this.#remembered.get(key, this.#clock.nowMs());
+    if (remembered !== undefined) return Promise.resolve(remembered);
     const { backends } = this.#options;
     if (backends === undefined) return Promise.resolve({ kind: 'not-found' });
     const asked = this.#ask(key, backends, namespace, digest, request);
@@ -199,14 +193,14 @@ export class Refresher {
   }
 
   #remember(key: string, error: unknown): RefreshOutcome {
+    const { notFoundTtlMs, errorTtlMs } = this.#limits;
     const coded = asKrakenError(error, 'storage-unavailable');
-    if (coded.code === 'blob-unknown') {
-      const outcome: RefreshOutcome = { kind: 'not-found' };
-      this.#remembered.set(key, { outcome, untilMs: this.#clock.nowMs() + this.#limits.notFoundTtlMs });
-      return outcome;
-    }
-    const outcome: RefreshOutcome = { kind: 'failed', code: failureCode(coded.code), message: coded.message };
-    this.#remembered.set(key, { outcome, untilMs: this.#clock.nowMs() + this.#limits.errorTtlMs });
+    const isMissing = coded.code === 'blob-unknown';
+    const outcome: RefreshOutcome = isMissing
+      ? { kind: 'not-found' }
+      : { kind: 'failed', code: failureCode(coded.code), message: coded.message };
+    const nowMs = this.#clock.nowMs();
+    this.#remembered.set(key, outcome, nowMs, nowMs + (isMissing ? notFoundTtlMs : errorTtlMs));
     return outcome;
   }
 }

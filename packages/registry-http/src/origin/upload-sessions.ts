@@ -5,7 +5,7 @@
  */
 import type { Digest } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
-import { LRUCache } from 'lru-cache';
+import { ExpiringMap } from '../expiring-map.js';
 
 interface Session {
   readonly digest: Digest;
@@ -14,10 +14,11 @@ interface Session {
 }
 
 export class UploadSessions {
-  readonly #sessions = new LRUCache<string, Session>({ max: 100_000 });
+  /** Those that nobody ends go when there is no room; the oldest is no longer checked then. */
+  readonly #sessions = new ExpiringMap<string, Session>(100_000);
 
   started(id: string, digest: Digest, sizeBytes: number | undefined): void {
-    this.#sessions.set(id, { digest, sizeBytes });
+    this.#sessions.set(id, { digest, sizeBytes }, 0, Infinity);
   }
 
   ended(id: string): void {
@@ -26,7 +27,7 @@ export class UploadSessions {
 
   /** @throws KrakenError `upload-unknown`, `size-invalid` */
   check(id: string, digest: Digest, endBytes = 0): void {
-    const session = this.#sessions.get(id);
+    const session = this.#sessions.get(id, 0);
     if (session === undefined) return;
     if (session.digest !== digest) throw new KrakenError('upload-unknown', `upload ${id} is for another blob`);
     if (session.sizeBytes !== undefined && endBytes > session.sizeBytes) {
