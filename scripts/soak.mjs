@@ -8,7 +8,9 @@
 // The load is closed (lib/soak/load.mjs): a machine that cannot carry it takes longer, and the report says how far it fell behind and how long
 // processes waited for a core.
 import { execFileSync } from 'node:child_process';
-import { constants } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { forgetNodeVariables } from '../benchmarks/lib/environment.mjs';
@@ -82,7 +84,11 @@ print(
   `soak, seed ${seed}: ${processes} processes (tracker, ${ORIGINS} origins, ${agentCount} agents), ${minutes} min, ${blobs} blobs of ${mib(total)} in all, ${plan.blobs.reduce((sum, blob) => sum + blob.pulls.length, 0)} pulls by ${CLIENTS_MAX} clients, ${plan.ends.length} ends of processes`,
 );
 forgetNodeVariables();
-Object.assign(process.env, MALLOC, { NODE_OPTIONS: `--max-semi-space-size=4 --require=${JSON.stringify(COLLECT)}` });
+const heaps = mkdtempSync(join(tmpdir(), 'kraken-soak-'));
+Object.assign(process.env, MALLOC, {
+  NODE_OPTIONS: `--max-semi-space-size=4 --require=${JSON.stringify(COLLECT)}`,
+  KRAKEN_SOAK_HEAPS: heaps,
+});
 const cluster = new ProcessCluster({
   origins: ORIGINS,
   agents: agentCount,
@@ -94,7 +100,10 @@ const cluster = new ProcessCluster({
   stores: CLEAN_UP,
 });
 // Also when nobody waits for the orderly end.
-process.once('exit', () => cluster.abandon());
+process.once('exit', () => {
+  cluster.abandon();
+  rmSync(heaps, { recursive: true, force: true });
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.once(signal, () => process.exit(128 + constants.signals[signal]));
 await cluster.start();
@@ -102,7 +111,7 @@ const startedAt = performance.now();
 const now = () => performance.now() - startedAt;
 const kills = new Kills(cluster, now);
 const load = new Load(cluster, now);
-const samples = new Samples(() => kills.alive(), now);
+const samples = new Samples(() => kills.alive(), now, heaps);
 let peakDiskBytes = 0;
 const timer = setInterval(say, SAY_EVERY_MS);
 let failed;
@@ -198,8 +207,9 @@ function save({ endMs, rows, problems }) {
   );
 }
 
-function compact({ atMs, life, rssMiB, descriptors }) {
-  return [Math.round(atMs / 1000), life, Math.round(rssMiB), descriptors];
+function compact({ atMs, life, rssMiB, descriptors, heapMiB }) {
+  const heap = heapMiB === undefined ? [] : [Number(heapMiB.toFixed(2))];
+  return [Math.round(atMs / 1000), life, Number(rssMiB.toFixed(1)), descriptors, ...heap];
 }
 
 /** Of all processes and of storage. Files may go meanwhile, which `du` says with an exit code. */

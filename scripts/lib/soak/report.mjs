@@ -27,7 +27,8 @@ export function judge(samples, { endMs, restarts }) {
     const peaks = { rssMiB: Math.max(...rss), open: Math.max(...open) };
     const life = longestLife(all, late);
     const collected = (samples.collectedByName.get(name) ?? []).filter(
-      (sample) => isLate(sample) && sample.life === life[0]?.life && sample.atMs >= life[0].atMs,
+      (sample) =>
+        isLate(sample) && sample.life === life[0]?.life && sample.atMs >= life[0].atMs && sample.heapMiB !== undefined,
     );
     // Half of the window at least, so that a line is not drawn through one burst of work.
     const lines = life.length < Math.max(SAMPLES_MIN, late.length / 2) ? undefined : linesOf(life, collected);
@@ -41,7 +42,7 @@ export function judge(samples, { endMs, restarts }) {
     const slopes =
       lines === undefined
         ? 'slope: restarted too often or run too short'
-        : `RSS ${lines.kept === undefined ? '' : `after ${lines.collections} collections ${signed(lines.kept)} MiB/h, `}at any time ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)${isJudged ? '' : ', not judged'}`;
+        : `RSS ${lines.kept === undefined ? '' : `after ${lines.collections} collections ${signed(lines.kept)} MiB/h (of it reachable ${signed(lines.heap)}), `}at any time ${signed(lines.rss)} MiB/h, descriptors ${signed(lines.open)}/h (${lines.count} readings)${isJudged ? '' : ', not judged'}`;
     return {
       text: `${name.padEnd(9)} restarts ${String(restarts.get(name) ?? 0).padStart(2)}  peak ${peaks.rssMiB.toFixed(0).padStart(3)} MiB ${String(peaks.open).padStart(4)} fds  last ${rss.at(-1).toFixed(0).padStart(3)} MiB ${String(open.at(-1)).padStart(4)} fds  ${slopes}${tooMuch.length > 0 ? `  FAILED: ${tooMuch.join(', ')}` : ''}`,
       failed: tooMuch.length > 0,
@@ -73,6 +74,7 @@ function linesOf(life, collected) {
     count: life.length,
     collections: collected.length,
     kept: collected.length < JUDGED_MINUTES * 2 ? undefined : line(collected, ({ rssMiB }) => rssMiB),
+    heap: collected.length < JUDGED_MINUTES * 2 ? undefined : line(collected, ({ heapMiB }) => heapMiB),
     rss: line(life, ({ rssMiB }) => rssMiB),
     open: line(life, ({ descriptors }) => descriptors),
   };

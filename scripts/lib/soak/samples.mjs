@@ -1,6 +1,7 @@
 // Resident memory and open descriptors of processes over time, as they are and after a collection of garbage, and how long they
 // waited for a core (Linux).
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 const EVERY_MS = 5000;
 /** Every so many readings, one after a collection. */
@@ -9,8 +10,8 @@ const COLLECT_EVERY = 6;
 const COLLECTING_MS = 1500;
 
 /**
- * One reading. `life` counts the starts of the process.
- * @typedef {{ atMs: number, life: number, rssMiB: number, descriptors: number }} Sample
+ * One reading. `life` counts the starts of the process; `heapMiB`, after collections, is what JavaScript can reach, buffers included.
+ * @typedef {{ atMs: number, life: number, rssMiB: number, descriptors: number, heapMiB?: number }} Sample
  */
 
 export class Samples {
@@ -22,14 +23,16 @@ export class Samples {
   #scheduled = new Map();
   #processes;
   #now;
+  #heaps;
   #timer;
   #collecting;
   #count = 0;
 
-  /** @param {() => Iterable<{ name: string, child: import('node:child_process').ChildProcess, life: number }>} processes those that run now @param {() => number} now ms */
-  constructor(processes, now) {
+  /** @param {() => Iterable<{ name: string, child: import('node:child_process').ChildProcess, life: number }>} processes those that run now @param {() => number} now ms @param {string} heaps directory that collect-on-signal.cjs writes to */
+  constructor(processes, now, heaps) {
     this.#processes = processes;
     this.#now = now;
+    this.#heaps = heaps;
     this.#timer = setInterval(() => this.#tick(), EVERY_MS);
   }
 
@@ -55,15 +58,16 @@ export class Samples {
     // By collect-on-signal.cjs. False when the process has just ended.
     const asked = running.filter(({ child }) => child.kill('SIGUSR2'));
     this.#collecting = setTimeout(() => {
-      for (const { name, child, life } of asked) this.#note(this.collectedByName, name, child.pid, life);
+      for (const { name, child, life } of asked)
+        this.#note(this.collectedByName, name, child.pid, life, heapOf(this.#heaps, child.pid));
     }, COLLECTING_MS);
   }
 
-  #note(into, name, pid, life) {
+  #note(into, name, pid, life, more = {}) {
     const usage = usageOf(pid);
     if (usage === undefined) return;
     if (!into.has(name)) into.set(name, []);
-    into.get(name).push({ atMs: this.#now(), life, ...usage });
+    into.get(name).push({ atMs: this.#now(), life, ...usage, ...more });
   }
 }
 
@@ -77,6 +81,15 @@ function usageOf(pid) {
   } catch {
     // Between its end and the next start.
     return undefined;
+  }
+}
+
+/** Nothing when the process has not collected yet. */
+function heapOf(directory, pid) {
+  try {
+    return { heapMiB: Number(readFileSync(join(directory, String(pid)), 'utf8')) / 2 ** 20 };
+  } catch {
+    return {};
   }
 }
 
