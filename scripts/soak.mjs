@@ -196,7 +196,7 @@ function save({ endMs, rows, problems }) {
     problems,
     /** By process: [at in s, life, RSS in MiB, descriptors]. */
     readings: Object.fromEntries([...samples.byName].map(([name, all]) => [name, all.map(compact)])),
-    /** The same after collections. */
+    /** The same after collections, and MiB that JavaScript can reach. */
     collected: Object.fromEntries([...samples.collectedByName].map(([name, all]) => [name, all.map(compact)])),
   };
   saveResult(
