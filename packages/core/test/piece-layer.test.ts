@@ -1,5 +1,7 @@
 /** The Merkle tree over a blob against an independent one: every leaf of the padded tree, folded with node:crypto. */
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import fc from 'fast-check';
 import {
@@ -16,6 +18,7 @@ import {
   rootOfLayer as rootOfLayerBy,
   serializeMetaInfo,
   withRoot,
+  type MetaInfo,
   type PiecesRoot,
   type Sha256Into,
 } from '@kraken/core/content';
@@ -160,4 +163,30 @@ test('the root travels beside Info and leaves the info hash alone', (t) => {
     codeOf(() => parseMetaInfo(oddText)),
     'metainfo-invalid',
   );
+});
+
+test('metainfo that is kept does not keep its text alive', (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = used();
+  const pieceSums = Array.from({ length: 4 }, () => 1);
+  const rest = ' '.repeat(20_000);
+  const kept: MetaInfo[] = [];
+  for (let n = 0; n < 1000; n++) {
+    const hex = n.toString(16).padStart(64, '0');
+    const metainfo = createMetaInfo({
+      digest: digestFromHex(hex),
+      length: 4 * LEAF_BYTES,
+      pieceLength: LEAF_BYTES,
+      pieceSums,
+      piecesRoot: hex,
+    });
+    kept.push(parseMetaInfo(Buffer.from(serializeMetaInfo(metainfo) + rest).toString()));
+  }
+  t.true(used() - before < 5_000_000, `${used() - before} bytes`);
+  t.is(new Set(kept.map(({ piecesRoot }) => piecesRoot)).size, 1000);
 });

@@ -188,10 +188,15 @@ test('a file of events that is full is kept, and a new one begins; a restart app
 test('totals of a torrent name its most recent peers, those of the node many more', (t) => {
   const stats = new SwarmStats(silentLogger, silentMetrics);
   const { digest } = testBlob(1, 1);
-  for (let n = 0; n < 300; n++)
+  const sent = (n: number): void =>
     stats.note({ kind: 'piece-uploaded', digest, peer: testPeerId(n), piece: 0, length: 1 });
+  for (let n = 0; n < 300; n++) {
+    sent(n);
+    sent(0);
+  }
   t.is(stats.total.toPeers.size, 300);
   t.is(stats.of(digest)?.toPeers.size, 64);
   t.true(stats.of(digest)?.toPeers.has(testPeerId(299)));
-  t.is(stats.of(digest)?.bytesSent, 300);
+  t.is(stats.of(digest)?.toPeers.get(testPeerId(0))?.pieces, 301, 'who is there throughout is not forgotten');
+  t.is(stats.of(digest)?.bytesSent, 600);
 });

@@ -1,6 +1,7 @@
 /**
- * Values that are good until a time. Bounded: what has expired goes as others come, the oldest when there is no room. Starts
- * no timer and reads no clock; takes no memory for what it could hold.
+ * Values that are good until a time. Bounded: what has expired goes as others come, oldest first, and the oldest when there is
+ * no room. Made for lifetimes that are much alike: one that lasts keeps those after it waiting. Starts no timer and reads no
+ * clock; takes no memory for what it could hold.
  */
 interface Entry<V> {
   readonly value: V;

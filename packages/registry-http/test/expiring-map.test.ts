@@ -20,16 +20,25 @@ test('expired entries go as others come, so that what stays is what was asked fo
   t.is(map.get(9_999, 10_000), 9_999);
 });
 
-test('never more than the limit; the oldest go first', (t) => {
+test('never more than the limit; of those that are good, only the oldest go for others', (t) => {
   const step = fc.record({ key: fc.nat(30), forMs: fc.nat(20), afterMs: fc.nat(5) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), fc.integer({ min: 1, max: 8 }), (steps, max) => {
       const map = new ExpiringMap<number, number>(max);
       let now = 0;
-      steps.forEach(({ key, forMs, afterMs }, index) => {
-        map.set(key, index, now, now + forMs);
+      /** What was set, the latest last, with its end. */
+      let model: { key: number; value: number; untilMs: number }[] = [];
+      steps.forEach(({ key, forMs, afterMs }, value) => {
+        map.set(key, value, now, now + forMs);
+        model = [...model.filter((entry) => entry.key !== key), { key, value, untilMs: now + forMs }];
         t.true(map.size <= max);
-        t.is(map.get(key, now), forMs > 0 ? index : undefined);
+        model.forEach((entry, index) => {
+          const isGood = now < entry.untilMs;
+          const got = map.get(entry.key, now);
+          // One of the last `max` that were set has never had to go.
+          if (index >= model.length - max) t.is(got, isGood ? entry.value : undefined);
+          else t.true(got === undefined || (isGood && got === entry.value));
+        });
         now += afterMs;
       });
     }),

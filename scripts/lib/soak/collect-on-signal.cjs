@@ -2,7 +2,7 @@
 // what the process keeps; what is resident before is also what V8 has not looked at yet, and that settles for half an hour. How much of
 // it JavaScript can reach, in bytes, is written to the directory that KRAKEN_SOAK_HEAPS names.
 'use strict';
-const { writeFileSync } = require('node:fs');
+const { renameSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const v8 = require('node:v8');
 const { runInNewContext } = require('node:vm');
@@ -15,6 +15,9 @@ if (isMainThread) {
   process.on('SIGUSR2', () => {
     collect();
     const { heapUsed, external } = process.memoryUsage();
-    writeFileSync(join(process.env.KRAKEN_SOAK_HEAPS, String(process.pid)), String(heapUsed + external));
+    const file = join(process.env.KRAKEN_SOAK_HEAPS, String(process.pid));
+    writeFileSync(`${file}.part`, String(heapUsed + external));
+    // Whoever reads sees all of it or nothing.
+    renameSync(`${file}.part`, file);
   });
 }

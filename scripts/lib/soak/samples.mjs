@@ -1,6 +1,6 @@
 // Resident memory and open descriptors of processes over time, as they are and after a collection of garbage, and how long they
 // waited for a core (Linux).
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const EVERY_MS = 5000;
@@ -84,11 +84,15 @@ function usageOf(pid) {
   }
 }
 
-/** Nothing when the process has not collected yet. */
+/** Nothing when the process was not through with its collection. */
 function heapOf(directory, pid) {
+  const file = join(directory, String(pid));
   try {
-    return { heapMiB: Number(readFileSync(join(directory, String(pid)), 'utf8')) / 2 ** 20 };
+    const heapMiB = Number(readFileSync(file, 'utf8')) / 2 ** 20;
+    rmSync(file);
+    return { heapMiB };
   } catch {
+    // Not there yet.
     return {};
   }
 }

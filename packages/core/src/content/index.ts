@@ -2,6 +2,7 @@ export { Bitfield } from './bitfield.js';
 export { bitsetByteLength, checkBitset, decodeBitset, encodeBitset, writeBitset } from './bitset.js';
 export { cleanPath, joinPath } from './clean-path.js';
 export { crc32 } from './crc32.js';
+export { detached } from './detached.js';
 export { digestFromHex, digestHex, parseDigest, shardId, tryParseDigest, type Digest } from './digest.js';
 export { parseGoBool } from './go-bool.js';
 export {

@@ -10,6 +10,7 @@
  */
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { KrakenError } from '../errors/index.js';
+import { detached } from './detached.js';
 import { pieceCountOf } from './piece-count.js';
 
 declare const rootBrand: unique symbol;
@@ -43,7 +44,8 @@ export function parsePiecesRoot(text: string): PiecesRoot {
   if (!HEX64.test(text)) {
     throw new KrakenError('metainfo-invalid', `pieces root expected 64 hex characters, got ${text.length}`);
   }
-  return text.toLowerCase() as PiecesRoot;
+  // Kept for as long as the metainfo is, whose text has a number for every piece.
+  return detached(text.toLowerCase() as PiecesRoot);
 }
 
 /** Bytes of the layer of a blob. */

@@ -28,7 +28,7 @@ import {
 } from '../content/index.js';
 import { KrakenError } from '../errors/index.js';
 import type { AnnounceAnswer, AnnounceRequest } from '../ports/index.js';
-import { detached } from './detached.js';
+import { detached } from '../content/detached.js';
 import { RecordedPeer } from './recorded-peer.js';
 
 const NS_PER_MS = 1e6;

@@ -7,7 +7,7 @@
  */
 import type { InfoHash, PeerId, PeerInfo } from '../content/index.js';
 import type { Random } from '../random/index.js';
-import { detached } from './detached.js';
+import { detached } from '../content/detached.js';
 import { RecencyList, type Links } from './recency-list.js';
 import { RecordedPeer } from './recorded-peer.js';
 

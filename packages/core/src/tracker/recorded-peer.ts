@@ -5,7 +5,7 @@
  * answer. The text lies in the object itself: among half a million peers every look elsewhere misses the processor's caches.
  */
 import { peerInfoToJson, type PeerId, type PeerInfo } from '../content/index.js';
-import { detached, flat } from './detached.js';
+import { detached, flat } from '../content/detached.js';
 
 export class RecordedPeer implements PeerInfo {
   readonly peerId: PeerId;

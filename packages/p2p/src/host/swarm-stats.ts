@@ -197,14 +197,13 @@ export class SwarmStats {
   }
 
   #tally(stats: TransferStats, table: Map<PeerId, PeerTraffic>, peer: PeerId, bytes: number, origin: boolean): void {
-    const traffic = table.get(peer);
-    if (traffic === undefined) {
-      table.set(peer, { bytes, pieces: 1, origin });
-      forgetOldest(table, stats === this.total ? PEERS_MAX : TORRENT_PEERS_MAX);
-    } else {
-      traffic.bytes += bytes;
-      traffic.pieces++;
-    }
+    const traffic = table.get(peer) ?? { bytes: 0, pieces: 0, origin };
+    traffic.bytes += bytes;
+    traffic.pieces++;
+    // To the end: those that are silent for longest are forgotten first.
+    table.delete(peer);
+    table.set(peer, traffic);
+    forgetOldest(table, stats === this.total ? PEERS_MAX : TORRENT_PEERS_MAX);
   }
 }
 

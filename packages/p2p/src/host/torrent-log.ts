@@ -32,8 +32,8 @@ interface TorrentEntry {
 
 /** Torrents that are known; more than a node has in memory. */
 const TORRENTS_MAX = 16_384;
-/** Peers told of per torrent. Guess. */
-const PEERS_MAX = 256;
+/** Peers told of per torrent; 0.3 KiB each, of thousands of torrents. Guess. */
+const PEERS_MAX = 64;
 
 export class TorrentLog {
   readonly #logger: Logger;

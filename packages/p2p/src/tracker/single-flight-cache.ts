@@ -30,6 +30,17 @@ export interface SingleFlightCacheOptions<T> {
 /** Expired entries that one new entry removes. */
 const EXPIRED_PER_STORE = 2;
 
+/** What an error takes beside its words: stack, causes. Guess. */
+const ERROR_BYTES = 2048;
+
+/** Words of an upstream may be in the message and in the detail. */
+function sizeOfError(error: unknown): number {
+  if (!(error instanceof Error)) return ERROR_BYTES;
+  const { detail } = error as { detail?: unknown };
+  const body = typeof detail === 'object' && detail !== null && 'body' in detail ? detail.body : '';
+  return ERROR_BYTES + error.message.length + (typeof body === 'string' ? body.length : 0);
+}
+
 type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
 
 interface CacheEntry<T> {
@@ -162,7 +173,7 @@ export class SingleFlightCache<T> {
     }
     this.#drop(key);
     const expiresAt = now + (outcome.ok ? ttlMs(outcome.value) : errorTtlMs);
-    const bytes = outcome.ok ? (sizeOf?.(outcome.value) ?? 0) + key.length : key.length;
+    const bytes = key.length + (outcome.ok ? (sizeOf?.(outcome.value) ?? 0) : sizeOfError(outcome.error));
     if (bytes > bytesMax || entriesMax < 1) return;
     let dropped = 0;
     for (const [oldest, { expiresAt: freshUntil, staleUntil }] of this.#entries) {

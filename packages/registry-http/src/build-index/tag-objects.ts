@@ -1,25 +1,23 @@
 /** Tags in the storage backend: objects named by the tag whose content is the digest. Owns a short cache of answers. */
 import type { TagName } from '@kraken/core/build-index';
-import type { Digest } from '@kraken/core/content';
+import { detached, type Digest } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { BackendManager, CancelSignal } from '@kraken/core/ports';
-import { LRUCache } from 'lru-cache';
+import { ExpiringMap } from '../expiring-map.js';
 import type { Clock } from '../retry/index.js';
 import { digestOfTagObject } from './tag-store.js';
 
 /** A digest has 71 bytes. */
 const OBJECT_MAX_BYTES = 1024;
 
-interface Cached {
-  readonly digest: Digest | undefined;
-  readonly untilMs: number;
-}
+/** Storage does not have it. */
+const MISSING = Symbol('missing');
 
 export class TagObjects {
   readonly #backends: BackendManager;
   readonly #clock: Clock;
   readonly #ttlMs: number;
-  readonly #cache = new LRUCache<string, Cached>({ max: 100_000 });
+  readonly #cache = new ExpiringMap<string, Digest | typeof MISSING>(100_000);
   readonly #reading = new Map<string, Promise<Digest | undefined>>();
 
   constructor(options: { backends: BackendManager; clock: Clock; ttlMs: number }) {
@@ -30,8 +28,8 @@ export class TagObjects {
 
   /** `undefined`: storage does not have it. @throws KrakenError `backend-no-match`, `storage-unavailable`, `io-error` */
   get(tag: TagName): Promise<Digest | undefined> {
-    const cached = this.#cache.get(tag);
-    if (cached !== undefined && this.#clock.nowMs() < cached.untilMs) return Promise.resolve(cached.digest);
+    const cached = this.#cache.get(tag, this.#clock.nowMs());
+    if (cached !== undefined) return Promise.resolve(cached === MISSING ? undefined : cached);
     let reading = this.#reading.get(tag);
     if (reading === undefined) {
       reading = this.read(tag).finally(() => this.#reading.delete(tag));
@@ -39,8 +37,9 @@ export class TagObjects {
       reading.then(
         (digest) => {
           // A put meanwhile has taken this read out: its answer may be old.
+          const nowMs = this.#clock.nowMs();
           if (this.#reading.get(tag) === reading)
-            this.#cache.set(tag, { digest, untilMs: this.#clock.nowMs() + this.#ttlMs });
+            this.#cache.set(detached(tag), digest ?? MISSING, nowMs, nowMs + this.#ttlMs);
         },
         () => {
           // The reader gets the error; errors are not remembered.

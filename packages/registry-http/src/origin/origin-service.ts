@@ -78,7 +78,7 @@ export class OriginService {
   readonly #writeBack: WriteBack;
   readonly #replicator: Replicator;
   readonly #refresher: Refresher;
-  readonly #sessions = new UploadSessions();
+  readonly #sessions: UploadSessions;
   /** Blobs that the first owner was asked to fetch, and since when. */
   readonly #askedFirst = new ExpiringMap<Digest, number>(10_000);
   readonly #making = new Map<Digest, Promise<MetaInfo>>();
@@ -96,6 +96,7 @@ export class OriginService {
     this.#options = options;
     this.#store = options.store;
     this.#clock = options.clock ?? systemClock;
+    this.#sessions = new UploadSessions(this.#clock);
     this.#logger = options.logger ?? silentLogger;
     this.#lock = lock;
     this.#writeBack = writeBack;

@@ -6,6 +6,7 @@
 import type { Digest } from '@kraken/core/content';
 import { KrakenError } from '@kraken/core/errors';
 import { ExpiringMap } from '../expiring-map.js';
+import type { Clock } from '../retry/index.js';
 
 interface Session {
   readonly digest: Digest;
@@ -13,12 +14,19 @@ interface Session {
   readonly sizeBytes: number | undefined;
 }
 
+/** A session that rests for so long is no longer checked: longer than stores keep one. */
+const IDLE_MS = 86_400_000;
+
 export class UploadSessions {
-  /** Those that nobody ends go when there is no room; the oldest is no longer checked then. */
+  readonly #clock: Clock;
   readonly #sessions = new ExpiringMap<string, Session>(100_000);
 
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
   started(id: string, digest: Digest, sizeBytes: number | undefined): void {
-    this.#sessions.set(id, { digest, sizeBytes }, 0, Infinity);
+    this.#used(id, { digest, sizeBytes });
   }
 
   ended(id: string): void {
@@ -27,11 +35,17 @@ export class UploadSessions {
 
   /** @throws KrakenError `upload-unknown`, `size-invalid` */
   check(id: string, digest: Digest, endBytes = 0): void {
-    const session = this.#sessions.get(id, 0);
+    const session = this.#sessions.get(id, this.#clock.nowMs());
     if (session === undefined) return;
+    this.#used(id, session);
     if (session.digest !== digest) throw new KrakenError('upload-unknown', `upload ${id} is for another blob`);
     if (session.sizeBytes !== undefined && endBytes > session.sizeBytes) {
       throw new KrakenError('size-invalid', `chunk ends at byte ${endBytes} of an upload of ${session.sizeBytes}`);
     }
+  }
+
+  #used(id: string, session: Session): void {
+    const nowMs = this.#clock.nowMs();
+    this.#sessions.set(id, session, nowMs, nowMs + IDLE_MS);
   }
 }

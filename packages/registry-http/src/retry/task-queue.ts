@@ -6,6 +6,7 @@
  * Source: spec origin-store-backends.md §6, index-proxy-registry-config.md §2.6; unlike Go the delay grows with the
  * failures, due times are kept instead of polled, and the key says everything that makes two tasks the same.
  */
+import { detached } from '@kraken/core/content';
 import { asKrakenError, KrakenError } from '@kraken/core/errors';
 import { silentLogger, silentMetrics, type Logger, type Metrics } from '@kraken/core/ports';
 
@@ -79,6 +80,8 @@ interface Task<T extends TaskPayload> {
 
 /** How long an aborted task may take to stop. */
 const ABORT_GRACE_MS = 1000;
+/** Characters of the last error of a task: upstreams may send pages. */
+const ERROR_LENGTH_MAX = 1000;
 /** Below this size a journal is never compacted. */
 const COMPACT_MIN_BYTES = 64 * 1024;
 
@@ -380,7 +383,7 @@ export class TaskQueue<T extends TaskPayload> {
       const { type, state } = this.#schedule.failed(before, this.#clock.nowMs(), this.#random);
       task.failures = state.attempts;
       task.dueAtMs = type === 'give-up' ? Number.MAX_SAFE_INTEGER : state.nextAttemptAtMs;
-      task.lastError = error instanceof Error ? error.message : String(error);
+      task.lastError = detached((error instanceof Error ? error.message : String(error)).slice(0, ERROR_LENGTH_MAX));
       this.#metrics.count('kraken_retry_failures_total', 1, labels);
       this.#logger.warn(
         { ...labels, key: task.key, failures: task.failures, dueAtMs: task.dueAtMs, err: error },
@@ -392,7 +395,7 @@ export class TaskQueue<T extends TaskPayload> {
         key: task.key,
         failures: task.failures,
         due: task.dueAtMs,
-        error: task.lastError.slice(0, 1000),
+        error: task.lastError,
       }).catch((cause: unknown) => {
         this.#logger.error({ ...labels, err: cause }, 'retry journal cannot be written');
       });
@@ -442,7 +445,7 @@ function putRecord<T extends TaskPayload>(task: Task<T>): JournalRecord {
     created: task.createdAtMs,
     due: task.dueAtMs,
     failures: task.failures,
-    ...(task.lastError === undefined ? {} : { error: task.lastError.slice(0, 1000) }),
+    ...(task.lastError === undefined ? {} : { error: task.lastError }),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Strings that keep nothing else alive. Engines make a part of a string point into the whole, and a concatenation to its parts:
- * quick to make, but in the memory of a tracker a name of 40 characters would hold on to the body or address it came with.
+ * quick to make, but a name of 40 characters that is kept would hold on to the body or address it came with.
  */
 
 /** `text`, in memory of its own but for a space. */
