@@ -18,10 +18,11 @@ const NUMBERS = {
   'origin-rate': ['originUpBytesPerSecond', 'originDownBytesPerSecond'],
   latency: ['latencyMs'],
   within: ['startWithinMs'],
+  shards: ['shards'],
 };
 
 /** Flags after which a scenario is still the one that its bounds are for. */
-const HARMLESS = new Set(['seed', 'checkers']);
+const HARMLESS = new Set(['seed', 'checkers', 'shards']);
 
 export const HELP = `npm run sim -- [options]
 
@@ -39,6 +40,7 @@ Named runs:
   --jobs N                                           runs at once (1)
 
 Either:
+  --shards N                                         threads that share the hosts of a run (1); what cannot be divided runs on one
   --seed S
   --link ${Object.keys(LINK_MODELS).join(' | ')}
   --streaming | --plain                              in-order readers, or none

@@ -1,6 +1,7 @@
 // Prints the fingerprints of a few small runs as JSON, `{ "what": "hash" }`: what every version of Node must agree on. Both
-// link models, with and without faults.
+// link models, with and without faults, and one run on two threads.
 import { drawOptions, LINK_MODELS, Simulation } from '../../../packages/core/dist/sim/index.js';
+import { simulateDivided } from './divided.mjs';
 
 const FAULTY_PER_LINK = 4;
 const KiB = 1024;
@@ -17,8 +18,8 @@ for (const link of Object.keys(LINK_MODELS)) {
     runs[`${link}, ${drawn.faults} faults, seed ${seed}`] = drawn;
   }
 }
-const hashes = Object.entries(runs).map(([what, options]) => {
-  const { traceHash, steps, virtualMs } = new Simulation(options).run();
-  return [what, `${traceHash} after ${steps} steps and ${virtualMs} ms`];
-});
+const hashOf = ({ traceHash, steps, virtualMs }) => `${traceHash} after ${steps} steps and ${virtualMs} ms`;
+const hashes = Object.entries(runs).map(([what, options]) => [what, hashOf(new Simulation(options).run())]);
+const divided = { ...runs['token-bucket, no faults'], checkers: ['capacity', 'committed-whole'], shards: 2 };
+hashes.push(['two shards', hashOf((await simulateDivided(divided)).report)]);
 console.log(JSON.stringify(Object.fromEntries(hashes)));

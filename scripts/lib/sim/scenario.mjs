@@ -1,5 +1,5 @@
 // Runs a scenario: the shipping policy, judged by the scenario's bounds, and the policies that stand beside it.
-import { judge, judgeGrowth, POLICIES, verdictLine } from '../../../packages/core/dist/sim/index.js';
+import { judge, judgeGrowth, POLICIES, shardProblems, simOptions, verdictLine } from '../../../packages/core/dist/sim/index.js';
 import { printRun, simulateAll } from './run.mjs';
 
 const SHIPPING = 'default';
@@ -16,7 +16,7 @@ export async function runScenario(scenario, flags, say = console.log) {
   const plans = policies.flatMap((policy) =>
     scenario.runs.map((run) => ({
       policy,
-      options: { ...run, ...flags.given, agentSwarm: { ...run.agentSwarm, ...POLICIES[policy] } },
+      options: divided({ ...run, ...flags.given, agentSwarm: { ...run.agentSwarm, ...POLICIES[policy] } }),
     })),
   );
   let ok = true;
@@ -35,6 +35,12 @@ export async function runScenario(scenario, flags, say = console.log) {
   if (flags.changed && (scenario.bounds ?? scenario.growth) !== undefined)
     say('# not judged: the flags change the scenario');
   return { ok: ok && verdicts.every((verdict) => verdict.ok), runs, verdicts };
+}
+
+/** Runs of a scenario that cannot be divided run on one thread. */
+function divided(options) {
+  const whole = { ...options, shards: 1 };
+  return shardProblems(simOptions(whole)).length > 0 ? whole : options;
 }
 
 /** What the runs of the shipping policy kept and what not. */

@@ -79,10 +79,19 @@ export class VirtualClock {
   #cells = emptyCells(1024);
   readonly #freeSlots: number[] = [];
   readonly #lanes: Lane[] = [];
+  /** Those of `inOrder`, by source; they are among the lanes too. */
+  readonly #sources: (Lane | undefined)[] = [];
 
   /** Milliseconds since the start of the simulation. */
   get now(): Millis {
     return this.#now;
+  }
+
+  /** When the earliest task is due; Infinity when there is none. */
+  get nextAt(): Millis {
+    let at = this.#heapSize > 0 ? (this.#times[0] as number) : Infinity;
+    for (const lane of this.#lanes) if (lane.size > 0) at = Math.min(at, lane.times[lane.head] as number);
+    return at;
   }
 
   /** Tasks that wait. */
@@ -120,6 +129,25 @@ export class VirtualClock {
     const lane = new Lane(delayMs);
     this.#lanes.push(lane);
     lane.push(this.#now + delayMs, this.#sequence++, task, a, b);
+  }
+
+  /**
+   * Run `task` at `at`, for tasks of one source whose times never fall.
+   * @param source small number from 0
+   */
+  inOrder<Args extends [a?: unknown, b?: unknown]>(source: number, at: Millis, task: Task<Args>, ...args: Args): void;
+  inOrder(source: number, at: Millis, task: AnyTask, a?: unknown, b?: unknown): void {
+    let lane = this.#sources[source];
+    if (lane === undefined) {
+      this.#sources[source] = lane = new Lane(NaN);
+      this.#lanes.push(lane);
+    }
+    lane.push(at, this.#sequence++, task, a, b);
+  }
+
+  /** Nothing is due before `at`: it is `at` now. */
+  advanceTo(at: Millis): void {
+    this.#now = Math.max(this.#now, Math.min(at, this.nextAt));
   }
 
   /**

@@ -8,6 +8,7 @@ import type { CloseReason, PieceVerdict } from '../swarm/index.js';
 import type { PieceContent } from './disk.js';
 import type { SimHost } from './host.js';
 import { Transfer, type Flow, type Nic } from './links/index.js';
+import type { FarEnd, FarFlow } from './shards/far-end.js';
 
 /** One piece on its way. */
 export class PieceTransfer extends Transfer {
@@ -65,7 +66,9 @@ export class Endpoint {
   /** The other end; unset until the other host has accepted the socket. */
   other: Endpoint | undefined;
   /** Payloads that leave from here; unset until the connection is accepted. */
-  out: PieceFlow | undefined;
+  out: PieceFlow | FarFlow | undefined;
+  /** Where the other end is when another shard runs its host; `other` is unset then. */
+  far: FarEnd | undefined;
   /** The link was cut: nothing arrives here any more, and nobody has noticed. */
   broken = false;
   /** Who is there, by its handshake or by our dial. */
@@ -193,7 +196,7 @@ export class Endpoint {
     }
     this.#reading = undefined;
     this.#stopSending();
-    const inbound = this.other?.out;
+    const inbound = this.far === undefined ? this.other?.out : this.out;
     if (inbound !== undefined) this.host.network.links.deafened(inbound);
     this.#finishClose();
   }
@@ -214,8 +217,7 @@ export class Endpoint {
 
   #finishClose(): void {
     if (this.#writing > 0 || this.#closeReason === undefined) return;
-    this.state = 'closed';
-    this.host.endpoints.delete(this.conn);
+    this.host.network.forget(this);
     this.host.post({ type: 'connection-closed', conn: this.conn, reason: this.#closeReason });
   }
 
@@ -228,4 +230,9 @@ export class Endpoint {
       failure: { code: 'network-error', says: 'the connection has ended' },
     });
   }
+}
+
+/** Is the piece layer of its connection's blob on the disk of this end's node? */
+export function hasLayer(end: Endpoint | undefined): boolean {
+  return end?.host.nodeState.disk.file(end.digest)?.hasLayer === true;
 }

@@ -15,7 +15,7 @@ import type { Nic } from './links/index.js';
 import type { Network } from './network.js';
 import type { SimNode } from './node.js';
 import type { SimOptions } from './options.js';
-import type { SimTracker } from './tracker.js';
+import type { AskedTracker } from './tracker.js';
 
 /** What runs beside the machine on the same node and hears about pulls: the embedding program. */
 export interface PullListener {
@@ -34,7 +34,7 @@ export interface SimHostContext {
   readonly clock: VirtualClock;
   readonly network: Network;
   readonly options: SimOptions;
-  readonly trackerOf: (digest: Digest) => SimTracker;
+  readonly trackerOf: (digest: Digest) => AskedTracker;
   /** A peer asked an origin for a blob that is not on its disk. */
   readonly lookupMissing: (host: SimHost, digest: Digest) => void;
   /** Sees every step before its effects are performed. */
@@ -266,10 +266,8 @@ export class SimHost implements MachineHost<SwarmEffect> {
         .metaInfo(digest, (metainfo, failure) => settle(metainfo === undefined ? failure : undefined));
       return;
     }
-    this.#later(2 * this.#context.options.latencyMs, () => {
-      const peer = this.endpoints.get(conn)?.other?.host;
-      const has = peer?.nodeState.disk.file(digest)?.hasLayer === true;
-      settle(has ? undefined : { code: 'peer-unreachable', says: 'the peer has no layer' });
+    this.network.askLayer(this.endpoints.get(conn), (has) => {
+      if (!this.isDown) settle(has ? undefined : { code: 'peer-unreachable', says: 'the peer has no layer' });
     });
   }
 

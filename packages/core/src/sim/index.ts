@@ -6,11 +6,14 @@ export { SimDisk, type PieceContent, type SimDiskOptions, type SimFile } from '.
 export { FAULTS, type Fault, type FaultTarget, type Injection, type PlannedFault } from './faults/index.js';
 export { LINK_MODELS, type Flow, type LinkModel, type LinkModelContext, type Nic, Transfer } from './links/index.js';
 export { Random } from '../random/index.js';
-export { DEFAULT_SIM_OPTIONS, simOptions, type SimOptions } from './options.js';
+export { DEFAULT_SIM_OPTIONS, shardProblems, simOptions, type SimOptions } from './options.js';
 export { POLICIES } from './policies.js';
 export { percentile, reportLine, type SimCounts, type SimReport } from './report.js';
 export { SCENARIOS, type Scenario } from './scenarios/index.js';
 export { storeAndForwardSeconds } from './store-and-forward.js';
+export { createShardMemory, ShardAbandoned, type ShardMemory } from './shards/meeting.js';
+export { mergeShards, type ShardResult } from './shards/merge.js';
+export { Shard } from './shards/shard.js';
 export { Simulation, type MachineFactory, type RunWatch, type SimProgress } from './simulation.js';
 export { TraceHash } from './trace.js';
 export { drawOptions } from './draw.js';

@@ -6,9 +6,10 @@
 import type { CloseReason, Failure } from '../swarm/index.js';
 import type { Handshake, PeerMessage } from '../wire/index.js';
 import type { VirtualClock } from './clock.js';
-import { Endpoint, PieceFlow, type PieceTransfer } from './endpoint.js';
+import { Endpoint, hasLayer, PieceFlow, type PieceTransfer } from './endpoint.js';
 import type { SimHost } from './host.js';
 import type { LinkModel } from './links/index.js';
+import type { FarNetwork } from './shards/far-network.js';
 
 /** What the network counted. */
 export interface NetworkCounts {
@@ -35,6 +36,7 @@ export class Network {
   readonly counts: NetworkCounts = { messages: 0, bytesFromOrigins: 0, bytesFromAgents: 0 };
   readonly #hostAt: NetworkOptions['hostAt'];
   readonly #hostOf: NetworkOptions['hostOf'];
+  #far: FarNetwork | undefined;
   /** Pairs of node numbers between which nothing arrives, as `low:high`. */
   readonly #cuts = new Set<string>();
 
@@ -44,6 +46,17 @@ export class Network {
     this.latencyMs = options.latencyMs;
     this.#hostAt = options.hostAt;
     this.#hostOf = options.hostOf;
+  }
+
+  /** Other shards run the hosts that `far` knows. */
+  reach(far: FarNetwork): void {
+    this.#far = far;
+    far.connect({
+      handshakeArrived: (end, handshake, ip) => this.#handshakeReceived(end, handshake, ip),
+      accepted: (end, handshake) => this.#accepted(end, handshake),
+      hungUp: (end, reason) => this.#heardHangUp(end, reason),
+      deliver,
+    });
   }
 
   /** From now on nothing passes between two nodes, in either direction, until {@link restore}. */
@@ -82,6 +95,13 @@ export class Network {
     const { clock, latencyMs } = this;
     clock.afterConstant(2 * latencyMs, () => {
       if (end.state !== 'dialling') return;
+      const elsewhere = this.#far?.nodeAt(ip);
+      if (elsewhere !== undefined) {
+        end.state = 'handshaking';
+        this.#far?.dialled(end, elsewhere, handshake);
+        clock.afterConstant(timeoutMs, this.#dialTimedOut, dialler, conn);
+        return;
+      }
       const target = this.#hostAt(ip, port);
       if (target !== undefined && this.isCut(dialler.node, target.node)) {
         clock.after(timeoutMs, () =>
@@ -108,37 +128,50 @@ export class Network {
       );
       return;
     }
-    const conn = target.nextAcceptedConn();
-    const accepted = new Endpoint(target, conn, handshake.digest, 'handshaking');
-    accepted.remote = handshake.peerId;
+    const accepted = new Endpoint(target, target.nextAcceptedConn(), handshake.digest, 'handshaking');
     accepted.other = end;
     end.other = accepted;
-    target.endpoints.set(conn, accepted);
-    target.post({ type: 'handshake-received', conn, handshake, ip: end.host.ip });
+    this.#handshakeReceived(accepted, handshake, end.host.ip);
+  }
+
+  #handshakeReceived(accepted: Endpoint, handshake: Handshake, ip: string): void {
+    const { host, conn } = accepted;
+    accepted.remote = handshake.peerId;
+    host.endpoints.set(conn, accepted);
+    host.post({ type: 'handshake-received', conn, handshake, ip });
   }
 
   /** Effect `accept`. */
   accept(end: Endpoint, handshake: Handshake): void {
     if (end.state !== 'handshaking') return;
     end.state = 'open';
+    if (end.far !== undefined) {
+      this.#far?.accepted(end, end.far, handshake);
+      return;
+    }
     const dialler = end.other;
     if (dialler === undefined) return;
     end.out = new PieceFlow(end, dialler, this.latencyMs);
     dialler.out = new PieceFlow(dialler, end, this.latencyMs);
     this.clock.afterConstant(this.latencyMs, () => {
       if (dialler.state !== 'handshaking' || this.isCut(end.host.node, dialler.host.node)) return;
-      dialler.state = 'open';
-      dialler.remote = handshake.peerId;
-      dialler.host.post({ type: 'dial-succeeded', conn: dialler.conn, handshake });
+      this.#accepted(dialler, handshake);
     });
+  }
+
+  #accepted(dialler: Endpoint, handshake: Handshake): void {
+    dialler.state = 'open';
+    dialler.remote = handshake.peerId;
+    dialler.host.post({ type: 'dial-succeeded', conn: dialler.conn, handshake });
   }
 
   /** Effect `send`: latency only. */
   send(end: Endpoint, message: PeerMessage): void {
-    const { other } = end;
-    if (end.state !== 'open' || other === undefined) return;
+    const { other, far } = end;
+    if (end.state !== 'open' || (other === undefined && far === undefined)) return;
     this.counts.messages++;
-    this.clock.afterConstant(this.latencyMs, deliver, other, message);
+    if (other !== undefined) this.clock.afterConstant(this.latencyMs, deliver, other, message);
+    else if (far !== undefined) this.#far?.send(far, message);
   }
 
   /** Effect `broadcast`: one task for all receivers. */
@@ -146,10 +179,16 @@ export class Network {
     const receivers: Endpoint[] = [];
     for (const conn of conns) {
       const end = from.endpoints.get(conn);
-      if (end?.state === 'open' && end.other !== undefined) receivers.push(end.other);
+      if (end?.state !== 'open') continue;
+      if (end.other !== undefined) receivers.push(end.other);
+      else if (end.far !== undefined) {
+        this.counts.messages++;
+        this.#far?.addReceiver(end.far);
+      }
     }
     this.counts.messages += receivers.length;
     this.clock.afterConstant(this.latencyMs, deliverAll, receivers, message);
+    this.#far?.broadcast(message);
   }
 
   /**
@@ -183,14 +222,37 @@ export class Network {
 
   #hangUp(end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void {
     if (end.other !== undefined) this.clock.afterConstant(this.latencyMs, this.#hungUp, end, reason);
+    else if (end.far !== undefined) this.#far?.hangUp(end.far, reason);
   }
 
   readonly #hungUp = (end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void => {
     const { other } = end;
     if (other === undefined || this.isCut(end.host.node, other.host.node)) return;
-    if (reason === 'remote-closed' && other.state === 'open') other.ended(reason);
-    else this.#reset(other, reason);
+    this.#heardHangUp(other, reason);
   };
+
+  #heardHangUp(end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void {
+    if (reason === 'remote-closed' && end.state === 'open') end.ended(reason);
+    else this.#reset(end, reason);
+  }
+
+  /** The connection is over at this end. */
+  forget(end: Endpoint): void {
+    end.state = 'closed';
+    end.host.endpoints.delete(end.conn);
+    if (end.far !== undefined) this.#far?.forget(end.far);
+  }
+
+  /** Does the peer have the layer of the blob of this connection? `answered` hears it after a round trip. */
+  askLayer(end: Endpoint | undefined, answered: (has: boolean) => void): void {
+    if (end?.far !== undefined) {
+      this.#far?.askLayer(end.far, answered);
+      return;
+    }
+    this.clock.afterConstant(2 * this.latencyMs, () =>
+      answered(end !== undefined && end.state !== 'closed' && hasLayer(end.other)),
+    );
+  }
 
   #reset(end: Endpoint, reason: 'remote-closed' | 'remote-reset'): void {
     if (end.state === 'handshaking' && !wasAccepted(end)) {
@@ -212,8 +274,7 @@ export class Network {
 
   #dialFailed(end: Endpoint, failure: Failure): void {
     if (end.state === 'closed' || end.state === 'open' || end.state === 'closing') return;
-    end.state = 'closed';
-    end.host.endpoints.delete(end.conn);
+    this.forget(end);
     end.host.post({ type: 'dial-failed', conn: end.conn, failure });
   }
 }

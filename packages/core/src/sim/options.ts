@@ -3,6 +3,7 @@
  * is enough to repeat it. Sizes in bytes, rates in bytes per second, times in milliseconds.
  */
 import type { PeerOrderName } from '../policy/index.js';
+import { SCENARIO_CHECKERS } from './scenarios/scenario.js';
 import { DEFAULT_SWARM_CONFIG, type SwarmConfig } from '../swarm/index.js';
 
 /** What a run is made of. The same options and seed give the same run. */
@@ -70,6 +71,11 @@ export interface SimOptions {
   readonly hashSecondsPerGB: number;
   /** Faults that are drawn from the seed. */
   readonly faults: number;
+  /**
+   * Threads that share the hosts. More than one for runs in which nothing acts on two hosts at once, see {@link shardProblems}.
+   * Part of what a run depends on: another number lets other events of one instant come first.
+   */
+  readonly shards: number;
   /** Numbers of drawn faults, from 0, that do not happen; the others stay as they are. */
   readonly faultsLeftOut: readonly number[];
   /** Names of the kinds that may be drawn. */
@@ -131,6 +137,7 @@ export const DEFAULT_SIM_OPTIONS: SimOptions = {
   pieceWriteMs: 0.2,
   diskCapacityBytes: Number.MAX_SAFE_INTEGER,
   hashSecondsPerGB: 0.56,
+  shards: 1,
   faults: 0,
   faultsLeftOut: [],
   faultKinds: [],
@@ -160,6 +167,7 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     'blobBytes',
     'pieceBytes',
     'handoutMax',
+    'shards',
   ] as const) {
     const value = options[key];
     if (!Number.isSafeInteger(value) || value < 1) problems.push(`${key} expected integer ≥ 1, got ${value}`);
@@ -186,6 +194,7 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     problems.push(`popularity expected uniform or zipf, got ${options.popularity}`);
   if (!['origins', 'backend'].includes(options.blobsIn))
     problems.push(`blobsIn expected origins or backend, got ${options.blobsIn}`);
+  if (options.shards > 1) problems.push(...shardProblems(options));
   if (problems.length > 0) throw new RangeError(problems.join('; '));
   return {
     ...options,
@@ -193,6 +202,22 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     blobBytesMax: Math.max(options.blobBytesMax, options.blobBytes),
     blobsPerAgent: Math.min(options.blobsPerAgent, options.blobs),
   };
+}
+
+/** Checkers that look at one node at a time. */
+const SHARDED_CHECKERS: readonly string[] = [...SCENARIO_CHECKERS, 'time-moves-on'];
+
+/** Why a run cannot be divided: what in it acts on hosts of several shards at once. Empty when it can. */
+export function shardProblems({ faults, lateShare, link, latencyMs, checkers }: SimOptions): string[] {
+  const problems: string[] = [];
+  if (faults > 0) problems.push('shards expected no faults');
+  if (lateShare > 0) problems.push('shards expected lateShare 0');
+  if (link !== 'token-bucket') problems.push(`shards expected link token-bucket, got ${link}`);
+  if (!(latencyMs > 0)) problems.push(`shards expected latencyMs > 0, got ${latencyMs}`);
+  const others = checkers.filter((name) => !SHARDED_CHECKERS.includes(name));
+  if (others.length > 0)
+    problems.push(`shards expected checkers of ${SHARDED_CHECKERS.join(', ')}, got ${others.join(', ')}`);
+  return problems;
 }
 
 /** The swarm settings of a node of this run, but for its id. */

@@ -96,17 +96,32 @@ export function percentile(ascending: readonly number[], share: number): number 
   return ascending[rank - 1] ?? NaN;
 }
 
-export function makeReport(input: {
-  readonly options: SimOptions;
-  readonly wants: readonly Want[];
-  readonly imageBytes: number;
+/** What a report needs to know of one want. */
+export type ReportedWant = Pick<Want, 'node' | 'askedAt' | 'firstByteAt' | 'piecesAt' | 'finishedAt'> & {
+  readonly metainfo: { readonly length: number };
+  readonly failures: { readonly length: number };
+};
+
+/** What the storage behind the origins counted. */
+export type BackendCounts = Pick<SimBackend, 'bytesRead' | 'bytesBetweenOrigins' | 'readsMax'>;
+
+/** What of a run is counted elsewhere. */
+export interface MeasuredParts {
   readonly network: NetworkCounts;
-  readonly backend: SimBackend;
-  readonly counts: SimCounts;
-  readonly steps: number;
-  readonly virtualMs: Millis;
-  readonly traceHash: string;
-}): SimReport {
+  readonly backend: BackendCounts;
+}
+
+export function makeReport(
+  input: {
+    readonly options: SimOptions;
+    readonly wants: readonly ReportedWant[];
+    readonly imageBytes: number;
+    readonly counts: SimCounts;
+    readonly steps: number;
+    readonly virtualMs: Millis;
+    readonly traceHash: string;
+  } & MeasuredParts,
+): SimReport {
   const { options, wants, network, backend, ...rest } = input;
   const hosts = [...hostTimes(wants)].filter(({ finished }) => finished < Infinity);
   const perWant = (from: 'askedAt' | 'piecesAt', to: 'firstByteAt' | 'finishedAt'): Millis[] =>
@@ -146,7 +161,7 @@ interface HostTimes {
   bytes: number;
 }
 
-function hostTimes(wants: readonly Want[]): IterableIterator<HostTimes> {
+function hostTimes(wants: readonly ReportedWant[]): IterableIterator<HostTimes> {
   const hosts = new Map<number, HostTimes>();
   for (const { node, askedAt, finishedAt = Infinity, metainfo } of wants) {
     const host = hosts.get(node) ?? { started: Infinity, finished: 0, bytes: 0 };

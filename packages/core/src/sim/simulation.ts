@@ -17,8 +17,13 @@ import { LINK_MODELS } from './links/index.js';
 import { Network } from './network.js';
 import { SimNode } from './node.js';
 import { simOptions, swarmSettings, type SimOptions } from './options.js';
-import { count, emptyCounts, makeReport, type SimReport } from './report.js';
-import { SimTracker } from './tracker.js';
+import { count, emptyCounts, makeReport, type MeasuredParts, type SimReport } from './report.js';
+import { SimTracker, type AskedTracker } from './tracker.js';
+import { FarNetwork } from './shards/far-network.js';
+import { FarTracker, SERVERS_SHARD, serveTrackers } from './shards/far-trackers.js';
+import type { Agreed, Meeting } from './shards/meeting.js';
+import { PostOffice } from './shards/post-office.js';
+import type { OpenFarEnd, ShardResult } from './shards/merge.js';
 import { TraceHash } from './trace.js';
 import { drawWants, LateJoiners, placeBlobs, randomHex } from './workload.js';
 
@@ -45,6 +50,12 @@ const shipping: MachineFactory = (config, random) => new SwarmMachine(config, ra
 
 const SWARM_PORT = 16001;
 
+/** Which part of a run a simulation is, when others run the rest. */
+export interface RunPart {
+  readonly shard: number;
+  readonly meeting: Meeting;
+}
+
 export class Simulation implements SimView, FaultTarget {
   readonly options: SimOptions;
   readonly clock = new VirtualClock();
@@ -55,6 +66,9 @@ export class Simulation implements SimView, FaultTarget {
   readonly faults: readonly PlannedFault[];
   readonly network: Network;
   readonly trackers: readonly SimTracker[];
+  readonly #post: PostOffice | undefined;
+  #farTrackers: readonly FarTracker[] | undefined;
+  readonly #openFarEnds: OpenFarEnd[] = [];
   readonly #backend: SimBackend;
   readonly #random: Random;
   readonly #createMachine: MachineFactory;
@@ -75,9 +89,11 @@ export class Simulation implements SimView, FaultTarget {
   #lastStep = 0;
   #lastAtMs: Millis = 0;
 
-  constructor(given: Partial<SimOptions> = {}, createMachine: MachineFactory = shipping) {
+  constructor(given: Partial<SimOptions> = {}, createMachine: MachineFactory = shipping, part?: RunPart) {
     const options = simOptions(given);
     this.options = options;
+    if (options.shards > 1 !== (part !== undefined))
+      throw new RangeError(`${options.shards} shards expected as many threads`);
     this.#createMachine = createMachine;
     this.#random = new Random(options.seed);
     // Each part draws from a generator of its own, so that a change in one does not shift the others.
@@ -116,6 +132,7 @@ export class Simulation implements SimView, FaultTarget {
     });
     if (options.blobsIn === 'backend') for (const blob of this.blobs) this.#backend.store(blob);
     this.trackers = this.#makeTrackers();
+    if (part !== undefined) this.#post = this.#joinOthers(part);
     this.#checkers = this.#makeCheckers();
     this.#steppers = this.#checkers.filter((checker) => checker.step !== undefined);
     this.#hostContext = {
@@ -123,7 +140,9 @@ export class Simulation implements SimView, FaultTarget {
       network: this.network,
       options,
       trackerOf: (digest) => this.#trackerOf(digest),
-      lookupMissing: (host, digest) => this.#backend.fetch(digest, host.nodeState),
+      lookupMissing: (host, digest) => {
+        if (host.isOrigin) this.#backend.fetch(digest, host.nodeState);
+      },
       onStep: (now, event, effects, host) => this.#stepped(host, now, event, effects),
       onObservation: (host, observation) => {
         count(this.#counts, observation);
@@ -139,7 +158,7 @@ export class Simulation implements SimView, FaultTarget {
     this.wants = drawWants(draw.starts, options, this.blobs);
     this.#late = new LateJoiners(options, this.wants);
     this.faults = drawFaults(draw.faults, options);
-    this.#open = this.wants.length;
+    this.#open = this.wants.filter(({ node }) => this.#runs(node)).length;
   }
 
   /** Milliseconds of virtual time since the start. */
@@ -162,31 +181,56 @@ export class Simulation implements SimView, FaultTarget {
    * @throws CheckFailed when a checker objects
    */
   run(watch: RunWatch = {}): SimReport {
+    this.begin();
+    const { horizonMs } = this.options;
+    const { lookFromStep = Infinity, stepsMax = Infinity } = watch;
+    while (this.#open > 0 && this.#steps < stepsMax && this.clock.runNext(horizonMs))
+      if (this.#steps >= lookFromStep) this.#look();
+    const virtualMs = this.clock.now;
+    if (this.#open === 0) this.#windDown();
+    return makeReport({ ...this.#measured(), options: this.options, wants: this.wants, virtualMs });
+  }
+
+  /** Switch everything on; nothing has happened yet. */
+  begin(): void {
     for (const node of this.nodes) this.restart(node);
-    if (this.options.prefetchMs > 0) for (const { digest } of this.blobs) this.#metaInfo(digest);
-    for (const want of this.wants) if (want.askedAt !== Infinity) this.#ask(want, want.askedAt);
+    if (this.options.prefetchMs > 0 && this.#runs(this.options.agents))
+      for (const { digest } of this.blobs) this.#metaInfo(digest);
+    for (const want of this.wants)
+      if (want.askedAt !== Infinity && this.#runs(want.node)) this.#ask(want, want.askedAt);
     for (const injection of this.faults) {
       this.clock.at(injection.atMs, () => injection.begin(this));
       this.clock.at(injection.untilMs, () => injection.end(this));
     }
     if (this.#checkers.some((checker) => checker.look !== undefined)) this.#lookAgain();
-    const { horizonMs } = this.options;
-    const { lookFromStep = Infinity, stepsMax = Infinity } = watch;
-    while (this.#open > 0 && this.#steps < stepsMax && this.clock.runNext(horizonMs))
-      if (this.#steps >= lookFromStep) this.#look();
-    const finishedAt = this.clock.now;
-    if (this.#open === 0) this.#windDown();
-    return makeReport({
-      options: this.options,
-      wants: this.wants,
-      imageBytes: this.blobs.reduce((sum, blob) => sum + blob.length, 0),
-      network: this.network.counts,
-      backend: this.#backend,
-      counts: this.#counts,
-      steps: this.#steps,
-      virtualMs: finishedAt,
-      traceHash: this.#trace.hex(),
-    });
+  }
+
+  /** Run all that is due until `until`. */
+  runUntil(until: Millis): void {
+    while (this.clock.runNext(until));
+  }
+
+  /** The window of this shard is over. @throws ShardAbandoned */
+  exchange(): Agreed {
+    if (this.#post === undefined) throw new RangeError('one shard has nobody to exchange with');
+    return this.#post.exchange(this.#open);
+  }
+
+  /** What this shard measured. */
+  result(): ShardResult {
+    const finished = this.wants.filter(({ node }) => this.#runs(node));
+    const { bytesRead, bytesBetweenOrigins, readsMax } = this.#backend;
+    return {
+      ...this.#measured(),
+      shard: this.#post?.shard ?? 0,
+      backend: { bytesRead, bytesBetweenOrigins, readsMax },
+      wants: finished.map(({ metainfo, failures, ...times }) => ({
+        ...times,
+        metainfo: { length: metainfo.length },
+        failures: { length: failures.length },
+      })),
+      openFarEnds: this.#openFarEnds,
+    };
   }
 
   /** Cut the power of a node. */
@@ -203,8 +247,10 @@ export class Simulation implements SimView, FaultTarget {
   /** Switch a node on; its program asks for what it still wants and offers what it has. */
   restart(node: SimNode): void {
     if (node.host !== undefined) return;
+    const random = this.#random.split();
+    if (!this.#runs(node.number)) return;
     const config: SwarmConfig = { ...swarmSettings(this.options, node.role), peerId: node.peerId };
-    const host = new SimHost(node, this.#createMachine(config, this.#random.split()), this.#hostContext);
+    const host = new SimHost(node, this.#createMachine(config, random), this.#hostContext);
     node.host = host;
     if (node.role === 'origin') return;
     const client = new SimClient(host, {
@@ -236,15 +282,63 @@ export class Simulation implements SimView, FaultTarget {
   #windDown(): void {
     const { quietMs } = this.options;
     const healedAt = this.faults.reduce((latest, { untilMs }) => Math.max(latest, untilMs), this.clock.now);
-    this.#runUntil(healedAt + quietMs);
+    this.runUntil(healedAt + quietMs);
+    this.endChecks();
+    this.shutDown();
+    this.runUntil(this.clock.now + quietMs);
+    this.shutdownChecks();
+  }
+
+  /** Everything is answered, healed and quiet. */
+  endChecks(): void {
     for (const checker of this.#checkers) checker.end?.(this);
+    for (const { host } of this.nodes)
+      for (const { state, far, digest } of host?.endpoints.values() ?? [])
+        if (state === 'open' && far !== undefined) this.#openFarEnds.push({ ...far, digest });
+  }
+
+  /** Ask every machine to shut down. */
+  shutDown(): void {
     for (const { host } of this.nodes) host?.post({ type: 'shutdown-requested' });
-    this.#runUntil(this.clock.now + quietMs);
+  }
+
+  /** Every machine had time to wind down. */
+  shutdownChecks(): void {
     for (const checker of this.#checkers) checker.afterShutdown?.(this);
   }
 
-  #runUntil(until: Millis): void {
-    while (this.clock.runNext(until));
+  #measured(): Pick<SimReport, 'imageBytes' | 'counts' | 'steps' | 'traceHash'> & MeasuredParts {
+    return {
+      imageBytes: this.blobs.reduce((sum, blob) => sum + blob.length, 0),
+      network: this.network.counts,
+      backend: this.#backend,
+      counts: this.#counts,
+      steps: this.#steps,
+      traceHash: this.#trace.hex(),
+    };
+  }
+
+  /** Does a node run here, and not on another shard? Agents take turns, all others are on one shard. */
+  #runs(node: number): boolean {
+    return this.#post === undefined || this.#shardOf(node) === this.#post.shard;
+  }
+
+  #shardOf(node: number): number {
+    return node < this.options.agents ? node % this.options.shards : SERVERS_SHARD;
+  }
+
+  #joinOthers({ shard, meeting }: RunPart): PostOffice {
+    const { clock, options, nodes, blobs } = this;
+    const { arrivals } = this.network.links;
+    if (arrivals === undefined) throw new RangeError(`shards expected links that can be divided, got ${options.link}`);
+    const post = new PostOffice(meeting, clock, shard, options.shards);
+    const shardOf = (node: number): number => this.#shardOf(node);
+    this.network.reach(new FarNetwork({ post, clock, options, arrivals, nodes, blobs, shardOf }));
+    const { latencyMs, trackerDelayMs: delayMs } = options;
+    const mail = { post, clock, latencyMs, delayMs, nodes, blobs };
+    if (shard === SERVERS_SHARD) serveTrackers(this.trackers, mail);
+    else this.#farTrackers = this.trackers.map((_, tracker) => new FarTracker(mail, tracker));
+    return post;
   }
 
   #stepped(host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]): void {
@@ -325,9 +419,9 @@ export class Simulation implements SimView, FaultTarget {
   }
 
   /** Trackers share the blobs by digest. */
-  #trackerOf(digest: Digest): SimTracker {
-    const shard = parseInt(digest.slice(7, 15), 16);
-    return this.trackers[shard % this.trackers.length] as SimTracker;
+  #trackerOf(digest: Digest): AskedTracker {
+    const trackers = this.#farTrackers ?? this.trackers;
+    return trackers[parseInt(digest.slice(7, 15), 16) % trackers.length] as AskedTracker;
   }
 
   #makeCheckers(): Checker[] {

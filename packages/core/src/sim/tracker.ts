@@ -1,14 +1,15 @@
 /**
  * A simulated tracker host: the shipping tracker behind requests and answers that take their time.
  */
-import type { Digest, MetaInfo, PeerInfo } from '../content/index.js';
+import type { Digest, InfoHash, MetaInfo, PeerInfo } from '../content/index.js';
 import type { PeerOrderName } from '../policy/index.js';
 import type { Random } from '../random/index.js';
 import { PENDING_POLL_BACKOFF } from '../retry/index.js';
-import type { Failure, SwarmEffect } from '../swarm/index.js';
+import type { Failure } from '../swarm/index.js';
 import { Tracker } from '../tracker/index.js';
 import type { VirtualClock } from './clock.js';
 import type { SimHost } from './host.js';
+import type { SimNode } from './node.js';
 
 export interface SimTrackerOptions {
   readonly clock: VirtualClock;
@@ -31,17 +32,50 @@ export interface SimTrackerOptions {
 const POLL = PENDING_POLL_BACKOFF;
 const POLL_MAX_MS = POLL.elapsedMaxMs ?? Infinity;
 
-interface AnnounceAnswer {
+/** The tracker asks an origin: two more ways. */
+export const metaInfoWayMs = (latencyMs: number): number => 2 * latencyMs;
+
+/** Ask for metainfo until the answer is final. */
+export function pollMetaInfo(
+  clock: VirtualClock,
+  done: Done<MetaInfo>,
+  exchange: (answered: Done<MetaInfo | 'pending'>) => void,
+): void {
+  const askedAt = clock.now;
+  const ask = (waitMs: number): void =>
+    exchange((answer, failure) => {
+      if (answer !== 'pending') done(answer, failure);
+      else if (clock.now + waitMs - askedAt > POLL_MAX_MS) done(undefined, UNKNOWN);
+      else clock.after(waitMs, () => ask(Math.min(waitMs * POLL.factor, POLL.maxMs)));
+    });
+  ask(POLL.initialMs);
+}
+
+export interface AnnounceAnswer {
   readonly peers: readonly PeerInfo[];
   readonly intervalMs: number;
 }
 
-type Done<T> = (result: T | undefined, failure: Failure) => void;
+export type Done<T> = (result: T | undefined, failure: Failure) => void;
 
-const UNAVAILABLE: Failure = { code: 'tracker-unavailable', says: 'the tracker does not answer' };
-const UNKNOWN: Failure = { code: 'blob-unknown', says: 'no origin that runs has the blob' };
+export const UNAVAILABLE: Failure = { code: 'tracker-unavailable', says: 'the tracker does not answer' };
+export const UNKNOWN: Failure = { code: 'blob-unknown', says: 'no origin that runs has the blob' };
 
-export class SimTracker {
+/** An announce as it reaches a tracker. */
+export interface SimAnnounce {
+  readonly digest: Digest;
+  readonly infoHash: InfoHash;
+  readonly complete: boolean;
+  readonly event?: 'stopped';
+}
+
+/** What an agent asks of a tracker, wherever that runs. */
+export interface AskedTracker {
+  announce(from: SimHost, announce: SimAnnounce, done: Done<AnnounceAnswer>): void;
+  metaInfo(digest: Digest, done: Done<MetaInfo>): void;
+}
+
+export class SimTracker implements AskedTracker {
   isDown = false;
   readonly #options: SimTrackerOptions;
   #tracker: Tracker;
@@ -56,30 +90,30 @@ export class SimTracker {
     this.#tracker = this.#fresh();
   }
 
-  announce(from: SimHost, effect: Extract<SwarmEffect, { type: 'announce' }>, done: Done<AnnounceAnswer>): void {
-    const { clock, latencyMs, intervalMs, originPeers } = this.#options;
-    const { digest, infoHash, event } = effect;
-    const announce = { infoHash, peer: from.nodeState.peerInfo(effect.complete), event };
-    this.#exchange(latencyMs, done, UNAVAILABLE, () => {
-      const wants = this.#tracker.record(announce, clock.now);
-      const peers = wants ? this.#tracker.answer(announce, originPeers(digest), clock.now) : [];
-      return { peers, intervalMs };
-    });
+  announce(from: SimHost, announce: SimAnnounce, done: Done<AnnounceAnswer>): void {
+    const { nodeState } = from;
+    this.#exchange(this.#options.latencyMs, done, UNAVAILABLE, () => this.announced(nodeState, announce));
   }
 
   metaInfo(digest: Digest, done: Done<MetaInfo>): void {
     const { clock, latencyMs, metaInfo } = this.#options;
-    const askedAt = clock.now;
-    const ask = (waitMs: number): void => {
-      const answered: Done<MetaInfo | 'pending'> = (answer, failure) => {
-        if (answer !== 'pending') done(answer, failure);
-        else if (clock.now + waitMs - askedAt > POLL_MAX_MS) done(undefined, UNKNOWN);
-        else clock.after(waitMs, () => ask(Math.min(waitMs * POLL.factor, POLL.maxMs)));
-      };
-      // The tracker asks an origin: two more ways.
-      this.#exchange(2 * latencyMs, answered, UNKNOWN, () => metaInfo(digest));
-    };
-    ask(POLL.initialMs);
+    pollMetaInfo(clock, done, (answered) =>
+      this.#exchange(metaInfoWayMs(latencyMs), answered, UNKNOWN, () => metaInfo(digest)),
+    );
+  }
+
+  /** An announce has arrived. */
+  announced(from: SimNode, { digest, infoHash, complete, event }: SimAnnounce): AnnounceAnswer {
+    const { clock, intervalMs, originPeers } = this.#options;
+    const announce = { infoHash, peer: from.peerInfo(complete), event };
+    const wants = this.#tracker.record(announce, clock.now);
+    const peers = wants ? this.#tracker.answer(announce, originPeers(digest), clock.now) : [];
+    return { peers, intervalMs };
+  }
+
+  /** A question for metainfo has arrived. */
+  metaInfoAsked(digest: Digest): MetaInfo | 'pending' | undefined {
+    return this.#options.metaInfo(digest);
   }
 
   #exchange<T>(wayMs: number, done: Done<T>, failure: Failure, answer: () => T | undefined): void {

@@ -7,6 +7,7 @@
 import type { Digest, PeerId } from '../../content/index.js';
 import type { SwarmConfig } from '../../swarm/index.js';
 import type { SimHost } from '../host.js';
+import type { SimNode } from '../node.js';
 import { swarmSettings } from '../options.js';
 import type { CheckerFactory } from './checker.js';
 import { inspect } from './inspection.js';
@@ -82,7 +83,7 @@ export const capacity: CheckerFactory = (violated, options) => {
   };
 
   /** After quiet: sockets, machine and the machine at the other end say the same. */
-  const agree = (host: SimHost, books: Books | undefined): void => {
+  const agree = (host: SimHost, books: Books | undefined, nodes: readonly SimNode[]): void => {
     const { connections, torrents } = inspect(host);
     if (connections !== host.endpoints.size)
       violated(`the machine counts ${connections} connections, there are ${host.endpoints.size} sockets`, host);
@@ -91,13 +92,15 @@ export const capacity: CheckerFactory = (violated, options) => {
       for (const { conn, peer, phase } of ours) if (phase === 'active') active.set(conn, { peer, digest });
     for (const [conn, end] of host.endpoints) {
       if (end.state === 'dialling' || end.state === 'handshaking') continue;
-      const { other } = end;
-      if (other?.state !== 'open')
-        return violated(`connection ${conn} is open here and ${other?.state ?? 'unknown'} at the other end`, host);
       if (books?.conns.has(conn) !== true)
         violated(`connection ${conn} is open, but the machine has given it up`, host);
       const ours = active.get(conn);
-      if (ours?.peer !== other.host.nodeState.peerId || ours.digest !== other.digest)
+      const { other, far } = end;
+      // Ends on other shards are compared when the results are merged.
+      if (far === undefined && other?.state !== 'open')
+        return violated(`connection ${conn} is open here and ${other?.state ?? 'unknown'} at the other end`, host);
+      const there = far === undefined ? other?.host.nodeState : nodes[far.node];
+      if (ours?.peer !== there?.peerId || ours?.digest !== end.digest)
         violated(`connection ${conn} is believed to lead to ${ours?.peer ?? 'nobody'}`, host);
     }
     for (const conn of active.keys())
@@ -135,7 +138,7 @@ export const capacity: CheckerFactory = (violated, options) => {
       all.delete(host);
     },
     end(view) {
-      for (const { host } of view.nodes) if (host !== undefined) agree(host, all.get(host));
+      for (const { host } of view.nodes) if (host !== undefined) agree(host, all.get(host), view.nodes);
     },
   };
 };

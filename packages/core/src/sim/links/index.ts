@@ -3,7 +3,15 @@ import type { LinkModel, LinkModelContext } from './link-model.js';
 import { MaxMinLinks } from './max-min.js';
 import { TokenBucketLinks } from './token-bucket.js';
 
-export { Transfer, type Flow, type LinkModel, type LinkModelContext, type Nic } from './link-model.js';
+export {
+  Transfer,
+  type FarArrivals,
+  type FarReceiver,
+  type Flow,
+  type LinkModel,
+  type LinkModelContext,
+  type Nic,
+} from './link-model.js';
 
 /** The models of the network, by name. */
 export const LINK_MODELS: Readonly<Record<string, (context: LinkModelContext) => LinkModel>> = {

@@ -52,6 +52,27 @@ export interface Flow<T extends Transfer = Transfer> {
   received(transfer: T): void;
   /** True once the receiver is gone: what is still on the way then arrives nowhere. */
   readonly closed: boolean;
+  /** Set when the receiver's card is on another shard: it hears from here what happens, one latency later. */
+  readonly far?: FarReceiver<T>;
+}
+
+/** A receiver on another shard. Each call reaches it after one latency. */
+export interface FarReceiver<T extends Transfer = Transfer> {
+  /** The first byte leaves. */
+  head(transfer: T): void;
+  /** The last byte leaves. */
+  tail(): void;
+  /** The payload that was leaving is cut off, so many bytes before its end. */
+  cut(unsentBytes: number): void;
+}
+
+/** The receiver's half of a link model, for payloads that leave on another shard. */
+export interface FarArrivals {
+  headArrived(flow: Flow, transfer: Transfer): void;
+  /** The last byte is here. */
+  tailArrived(flow: Flow, transfer: Transfer): void;
+  /** What has not come does not come. */
+  cutArrived(flow: Flow, transfer: Transfer, unsentBytes: number): void;
 }
 
 /** How transfers share network cards. */
@@ -65,6 +86,8 @@ export interface LinkModel {
   deafened(flow: Flow): void;
   /** The rates of a card changed. */
   rateChanged(nic: Nic): void;
+  /** Present in models whose cards need to know nothing of each other: a run can then be divided into shards. */
+  readonly arrivals?: FarArrivals;
 }
 
 /** What a model is made from. */

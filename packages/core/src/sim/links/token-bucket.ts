@@ -15,7 +15,7 @@
  * at the receiver, except for the time that its own bytes take. Control messages never wait.
  */
 import type { Millis } from '../../machine/index.js';
-import type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
+import type { FarArrivals, Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
 
 /** Both directions of one card. */
 class Card {
@@ -91,6 +91,18 @@ export class TokenBucketLinks implements LinkModel {
     this.#context = context;
   }
 
+  readonly arrivals: FarArrivals = {
+    headArrived: (flow, transfer) => this.#headArrived(flow, transfer),
+    tailArrived: (flow, transfer) => {
+      transfer.arrivesAt = this.#context.clock.now;
+      this.#received(flow, transfer);
+    },
+    cutArrived: (flow, transfer, unsentBytes) => {
+      transfer.cut = true;
+      this.#cutOff(flow, transfer, unsentBytes);
+    },
+  };
+
   wake(flow: Flow): void {
     const card = this.#card(flow.from);
     let admitted = Math.max(0, flow.modelSlot);
@@ -111,9 +123,8 @@ export class TokenBucketLinks implements LinkModel {
     card.sentUntil = Math.min(card.sentUntil, now);
     card.flow = card.sending = undefined;
     card.version++;
-    const receiver = this.#cards[flow.to.host];
-    const index = receiver?.reading.indexOf(transfer) ?? -1;
-    if (receiver !== undefined && index >= 0) this.#stopReading(receiver, index, unsent / receiver.downRate);
+    if (flow.far === undefined) this.#cutOff(flow, transfer, unsent);
+    else flow.far.cut(unsent);
     this.#next(card);
   }
 
@@ -160,7 +171,8 @@ export class TokenBucketLinks implements LinkModel {
       card.sending = transfer;
       card.sentUntil = Math.max(card.sentUntil, clock.now - burstMs) + transfer.length / card.upRate;
       card.wireUntil = clock.now + transfer.length / wireRate;
-      clock.afterConstant(flow.latencyMs, this.#headArrived, flow, transfer);
+      if (flow.far === undefined) clock.afterConstant(flow.latencyMs, this.#headArrived, flow, transfer);
+      else flow.far.head(transfer);
       clock.at(Math.max(card.sentUntil, card.wireUntil), this.#sent, card, ++card.version);
       return;
     }
@@ -172,8 +184,10 @@ export class TokenBucketLinks implements LinkModel {
     card.flow = card.sending = undefined;
     flow.queue.shift();
     flow.modelSlot--;
-    transfer.arrivesAt = this.#context.clock.now + flow.latencyMs;
-    if (transfer.headed) this.#scheduleReceived(flow, transfer);
+    if (flow.far === undefined) {
+      transfer.arrivesAt = this.#context.clock.now + flow.latencyMs;
+      if (transfer.headed) this.#scheduleReceived(flow, transfer);
+    } else flow.far.tail();
     flow.sent(transfer);
     // That may have set the card to work already.
     if ((card.flow as Flow | undefined) === undefined) this.#next(card);
@@ -216,6 +230,12 @@ export class TokenBucketLinks implements LinkModel {
     card.forget(card.reading.indexOf(transfer));
     flow.received(transfer);
   };
+
+  #cutOff(flow: Flow, transfer: Transfer, unsentBytes: number): void {
+    const card = this.#cards[flow.to.host];
+    const index = card?.reading.indexOf(transfer) ?? -1;
+    if (card !== undefined && index >= 0) this.#stopReading(card, index, unsentBytes / card.downRate);
+  }
 
   /** A payload does not come, or not all of it: up to `atMostMs` of its time go to those behind it. */
   #stopReading(card: Card, index: number, atMostMs: number): void {
