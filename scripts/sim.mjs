@@ -10,7 +10,7 @@
 import { ensureBuilt } from './lib/ensure-built.mjs';
 
 ensureBuilt('packages/core');
-const { CHECKERS, POLICIES } = await import('../packages/core/dist/sim/index.js');
+const { CHECKERS, POLICIES, SCENARIO_CHECKERS, simOptions } = await import('../packages/core/dist/sim/index.js');
 const { HELP, parseFlags } = await import('./lib/sim/flags.mjs');
 const { printRun, simulate } = await import('./lib/sim/run.mjs');
 const { runScenario } = await import('./lib/sim/scenario.mjs');
@@ -25,8 +25,10 @@ async function main() {
   if (flags.sweep !== undefined) return sweep(flags.given.seed ?? 1, flags.sweep, flags.agentsMax);
   if (flags.scenarios !== undefined) return scenarios();
   const policy = flags.policy === undefined ? {} : { agentSwarm: POLICIES[flags.policy] };
-  const base = flags.options ?? { checkers: Object.keys(CHECKERS) };
-  return printRun(await simulate({ ...base, ...flags.given, ...policy }), { json: flags.json });
+  const checkers = flags.given.shards > 1 ? SCENARIO_CHECKERS : Object.keys(CHECKERS);
+  const options = { ...(flags.options ?? { checkers }), ...flags.given, ...policy };
+  simOptions(options);
+  return printRun(await simulate(options), { json: flags.json });
 }
 
 /** All of them, also after one that failed: a report is a comparison. */

@@ -6,14 +6,17 @@ import {
   createShardMemory,
   mergeShards,
   percentile,
+  ShardAbandoned,
   simOptions,
   Simulation,
+  VirtualClock,
   type ShardResult,
   type SimOptions,
   type SimReport,
 } from '@kraken/core/sim';
 import type { PeerMessage } from '@kraken/core/wire';
 import { Outbox } from '../dist/sim/shards/mail.js';
+import { Meeting } from '../dist/sim/shards/meeting.js';
 import { messageCells, messageFrom, writeMessage } from '../dist/sim/shards/message-cells.js';
 import type { ShardWork } from './support/shard-worker.js';
 
@@ -82,6 +85,13 @@ test('an objection on one shard ends the run on all', async (t) => {
   );
 });
 
+test('whoever comes to a meeting after another shard has failed is let go', (t) => {
+  const memory = createShardMemory(2);
+  const [a, b] = [new Meeting(memory, 0), new Meeting(memory, 1)];
+  b.abandon();
+  t.throws(() => a.meet(1, 1), { instanceOf: ShardAbandoned });
+});
+
 test('a connection that is open at one end only is found when results are merged', async (t) => {
   const options = { ...RUN, agents: 6, shards: 2 };
   const [a, b] = (await runShards(options)) as [ShardResult, ShardResult];
@@ -108,7 +118,26 @@ test('a run that cannot be divided says why', (t) => {
   refuse({ latencyMs: 0 }, /latencyMs > 0/);
   refuse({ checkers: ['rarity'] }, /got rarity/);
   refuse({ shards: 0 }, /shards expected integer ≥ 1/);
+  refuse({ shards: 17 }, /shards expected at most 16/);
   t.throws(() => new Simulation({ ...RUN, shards: 2 }), { message: '2 shards expected as many threads' });
+});
+
+test('what comes from another shard runs at its time, never in the past', (t) => {
+  const clock = new VirtualClock();
+  const ran: string[] = [];
+  const note = (what: string) => () => void ran.push(`${what} at ${clock.now}`);
+  clock.after(5, note('own'));
+  clock.inOrder(1, 3, note('first'));
+  clock.inOrder(1, 5, note('second'));
+  t.is(clock.nextAt, 3);
+  t.throws(() => clock.inOrder(1, 4, note('late')), { instanceOf: RangeError });
+  while (clock.runNext(10));
+  t.deepEqual(ran, ['first at 3', 'own at 5', 'second at 5']);
+  t.throws(() => clock.inOrder(1, 4, note('late')), { instanceOf: RangeError });
+  t.is(clock.nextAt, Infinity);
+  clock.advanceTo(8);
+  clock.advanceTo(7);
+  t.is(clock.now, 8);
 });
 
 test('messages survive the way between shards', (t) => {

@@ -7,10 +7,11 @@ import { failing } from './failing.mjs';
 export async function simulateDivided(given) {
   const memory = createShardMemory(given.shards);
   const outcomes = await Promise.all(Array.from({ length: given.shards }, (_, shard) => runShard({ given, memory, shard })));
-  return (
-    outcomes.find(({ failure }) => failure !== undefined) ??
-    failing('report', () => mergeShards(given, outcomes.map(({ result }) => result)))
-  );
+  // Shards that fail in one window do not know of each other.
+  const [first] = outcomes
+    .filter(({ failure }) => failure !== undefined)
+    .sort((a, b) => a.failedAtMs - b.failedAtMs);
+  return first ?? failing('report', () => mergeShards(given, outcomes.map(({ result }) => result)));
 }
 
 function runShard(workerData) {
@@ -18,5 +19,6 @@ function runShard(workerData) {
     const worker = new Worker(new URL('./shard.mjs', import.meta.url), { workerData });
     worker.once('message', resolve);
     worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`a shard ended with code ${code} and without a result`)));
   });
 }

@@ -86,7 +86,9 @@ export function parseFlags(args) {
   if (values.checkers === 'all') given.checkers = Object.keys(CHECKERS);
   else if (values.checkers === 'none') given.checkers = [];
   else if (values.checkers !== undefined) given.checkers = values.checkers.split(',');
-  simOptions(given);
+  // Of a scenario, runs that cannot be divided are not.
+  simOptions(values.scenario === undefined ? { checkers: [], ...given } : { ...given, shards: 1 });
+  if (values.sweep !== undefined && given.shards > 1) throw new RangeError('--sweep expected no --shards: it uses faults');
   if (values.policy !== undefined) oneOf('policy', POLICIES, values.policy);
   const changed = Object.keys(given).some((key) => !HARMLESS.has(key));
   // What is committed under the name of a scenario must be that scenario.

@@ -45,6 +45,12 @@ class Lane {
     this.size++;
   }
 
+  /** Time of the task that was pushed last; -Infinity when none waits. */
+  get latest(): Millis {
+    if (this.size === 0) return -Infinity;
+    return this.times[(this.head + this.size - 1) & (this.times.length - 1)] as number;
+  }
+
   /** Drop the earliest; its cells are overwritten sooner or later. */
   shift(): void {
     this.head = (this.head + 1) & (this.times.length - 1);
@@ -79,6 +85,8 @@ export class VirtualClock {
   #cells = emptyCells(1024);
   readonly #freeSlots: number[] = [];
   readonly #lanes: Lane[] = [];
+  /** Lanes of constant delays. */
+  #constants = 0;
   /** Those of `inOrder`, by source; they are among the lanes too. */
   readonly #sources: (Lane | undefined)[] = [];
 
@@ -122,11 +130,12 @@ export class VirtualClock {
         return;
       }
     }
-    if (this.#lanes.length >= LANES_MAX) {
+    if (this.#constants >= LANES_MAX) {
       this.#push(this.#now + delayMs, this.#sequence++, task, a, b);
       return;
     }
     const lane = new Lane(delayMs);
+    this.#constants++;
     this.#lanes.push(lane);
     lane.push(this.#now + delayMs, this.#sequence++, task, a, b);
   }
@@ -134,6 +143,7 @@ export class VirtualClock {
   /**
    * Run `task` at `at`, for tasks of one source whose times never fall.
    * @param source small number from 0
+   * @throws RangeError when `at` has passed, or is before what the source gave last
    */
   inOrder<Args extends [a?: unknown, b?: unknown]>(source: number, at: Millis, task: Task<Args>, ...args: Args): void;
   inOrder(source: number, at: Millis, task: AnyTask, a?: unknown, b?: unknown): void {
@@ -142,6 +152,10 @@ export class VirtualClock {
       this.#sources[source] = lane = new Lane(NaN);
       this.#lanes.push(lane);
     }
+    if (at < this.#now || at < lane.latest)
+      throw new RangeError(
+        `a task of source ${source} expected a time from ${Math.max(this.#now, lane.latest)} on, got ${at}`,
+      );
     lane.push(at, this.#sequence++, task, a, b);
   }
 

@@ -10,6 +10,7 @@ export { DEFAULT_SIM_OPTIONS, shardProblems, simOptions, type SimOptions } from 
 export { POLICIES } from './policies.js';
 export { percentile, reportLine, type SimCounts, type SimReport } from './report.js';
 export { SCENARIOS, type Scenario } from './scenarios/index.js';
+export { SCENARIO_CHECKERS } from './scenarios/scenario.js';
 export { storeAndForwardSeconds } from './store-and-forward.js';
 export { createShardMemory, ShardAbandoned, type ShardMemory } from './shards/meeting.js';
 export { mergeShards, type ShardResult } from './shards/merge.js';

@@ -246,7 +246,7 @@ export class Network {
   /** Does the peer have the layer of the blob of this connection? `answered` hears it after a round trip. */
   askLayer(end: Endpoint | undefined, answered: (has: boolean) => void): void {
     if (end?.far !== undefined) {
-      this.#far?.askLayer(end.far, answered);
+      this.#far?.askLayer(end, end.far, answered);
       return;
     }
     this.clock.afterConstant(2 * this.latencyMs, () =>

@@ -194,6 +194,7 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     problems.push(`popularity expected uniform or zipf, got ${options.popularity}`);
   if (!['origins', 'backend'].includes(options.blobsIn))
     problems.push(`blobsIn expected origins or backend, got ${options.blobsIn}`);
+  if (options.shards > SHARDS_MAX) problems.push(`shards expected at most ${SHARDS_MAX}, got ${options.shards}`);
   if (options.shards > 1) problems.push(...shardProblems(options));
   if (problems.length > 0) throw new RangeError(problems.join('; '));
   return {
@@ -203,6 +204,9 @@ export function simOptions(given: Partial<SimOptions>): SimOptions {
     blobsPerAgent: Math.min(options.blobsPerAgent, options.blobs),
   };
 }
+
+/** Every two shards have boxes for each other. */
+const SHARDS_MAX = 16;
 
 /** Checkers that look at one node at a time. */
 const SHARDED_CHECKERS: readonly string[] = [...SCENARIO_CHECKERS, 'time-moves-on'];

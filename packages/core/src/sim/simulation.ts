@@ -216,12 +216,13 @@ export class Simulation implements SimView, FaultTarget {
     return this.#post.exchange(this.#open);
   }
 
-  /** What this shard measured. */
-  result(): ShardResult {
+  /** What this shard measured. @param virtualMs until its last pull was answered, or until the horizon */
+  result(virtualMs: Millis): ShardResult {
     const finished = this.wants.filter(({ node }) => this.#runs(node));
     const { bytesRead, bytesBetweenOrigins, readsMax } = this.#backend;
     return {
       ...this.#measured(),
+      virtualMs,
       shard: this.#post?.shard ?? 0,
       backend: { bytesRead, bytesBetweenOrigins, readsMax },
       wants: finished.map(({ metainfo, failures, ...times }) => ({

@@ -118,17 +118,19 @@ export class FarNetwork {
   }
 
   /** Does the peer have the layer of the connection's blob? Two latencies later `answered` hears it. */
-  askLayer(far: FarEnd, answered: (has: boolean) => void): void {
+  askLayer(end: Endpoint, far: FarEnd, answered: (has: boolean) => void): void {
     const { post } = this.#options;
     const box = post.to(far.shard);
     const start = box.record(MAIL.layerAsked, this.#arrival, 2);
     box.cells[start] = far.theirs;
-    box.cells[start + 1] = post.question(([has]) => answered(has === 1));
+    box.cells[start + 1] = post.question(([has]) => answered(has === 1 && end.state !== 'closed'));
   }
 
   /** The connection is over at this end. */
-  forget(far: FarEnd): void {
-    this.#ends[far.ours] = undefined;
+  forget({ shard, ours, theirs }: FarEnd): void {
+    this.#ends[ours] = undefined;
+    const dialled = this.#dialled[shard];
+    if (dialled?.[theirs] === ours) dialled[theirs] = undefined;
   }
 
   get #arrival(): Millis {

@@ -24,8 +24,8 @@ export const MAIL = {
 /** Cells before what the kind says. */
 export const HEADER_CELLS = 3;
 
-/** Cells of one box, 64 MiB: some hundred thousand steps of machines in one window. What is not written to takes no memory. */
-export const BOX_CELLS = 1 << 23;
+/** Cells of one box, 32 MiB: some hundred thousand steps of machines in one window. What is not written to takes no memory. */
+export const BOX_CELLS = 1 << 22;
 
 /** Writes the box of one window. */
 export class Outbox {

@@ -33,7 +33,11 @@ export class ShardAbandoned extends Error {
 
 const ARRIVED = 0;
 const MEETINGS = 1;
-const FAILED = 2;
+/** Changes when all have come, and when a shard fails: what the others wait for. */
+const SIGNALS = 2;
+/** The meeting, counted from 1, to which a shard did not come; 0: none. The first one when several fail. */
+const FAILED = 3;
+const CONTROL_CELLS = 4;
 
 /** Turns of waiting before the thread sleeps. Windows are short, and waking costs more than most waits. */
 const TURNS = 200_000;
@@ -44,7 +48,7 @@ const SAID_CELLS = 2;
 export function createShardMemory(shards: number): ShardMemory {
   return {
     shards,
-    control: new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT),
+    control: new SharedArrayBuffer(CONTROL_CELLS * Int32Array.BYTES_PER_ELEMENT),
     said: new SharedArrayBuffer(2 * shards * SAID_CELLS * Float64Array.BYTES_PER_ELEMENT),
     boxes: Array.from(
       { length: 2 * shards * shards },
@@ -102,11 +106,11 @@ export class Meeting {
     return { nextAt: earliest, open: all };
   }
 
-  /** This shard will never come again: let the others go. */
+  /** This shard will not come to the next meeting: let the others go. They still run the window that they are in. */
   abandon(): void {
-    Atomics.store(this.#control, FAILED, 1);
-    Atomics.add(this.#control, MEETINGS, 1);
-    Atomics.notify(this.#control, MEETINGS);
+    const control = this.#control;
+    Atomics.compareExchange(control, FAILED, 0, Atomics.load(control, MEETINGS) + 1);
+    this.#signal();
   }
 
   #await(): void {
@@ -114,13 +118,21 @@ export class Meeting {
     const meeting = Atomics.load(control, MEETINGS);
     if (Atomics.add(control, ARRIVED, 1) === this.#shards - 1) {
       Atomics.store(control, ARRIVED, 0);
-      Atomics.add(control, MEETINGS, 1);
-      Atomics.notify(control, MEETINGS);
-    } else {
-      for (let turn = 0; turn < TURNS; turn++) if (Atomics.load(control, MEETINGS) !== meeting) break;
-      while (Atomics.load(control, MEETINGS) === meeting) Atomics.wait(control, MEETINGS, meeting);
+      Atomics.store(control, MEETINGS, meeting + 1);
+      this.#signal();
+      return;
     }
-    if (Atomics.load(control, FAILED) !== 0) throw new ShardAbandoned();
+    for (let turn = 0; Atomics.load(control, MEETINGS) === meeting; turn++) {
+      // Read before what it stands for, so that no signal is missed.
+      const signal = Atomics.load(control, SIGNALS);
+      if (Atomics.load(control, FAILED) === meeting + 1) throw new ShardAbandoned();
+      if (turn >= TURNS && Atomics.load(control, MEETINGS) === meeting) Atomics.wait(control, SIGNALS, signal);
+    }
+  }
+
+  #signal(): void {
+    Atomics.add(this.#control, SIGNALS, 1);
+    Atomics.notify(this.#control, SIGNALS);
   }
 
   #box(parity: number, from: number, to: number): Float64Array {

@@ -39,6 +39,7 @@ export class Shard {
     simulation.begin();
     this.#exchange();
     const finishedAt = this.#pull(horizonMs);
+    const virtualMs = simulation.openPulls === 0 ? simulation.progress.lastAtMs : simulation.now;
     if (this.#agreed.open === 0) {
       this.#quiet(finishedAt + quietMs);
       simulation.endChecks();
@@ -47,7 +48,7 @@ export class Shard {
       this.#quiet(finishedAt + 2 * quietMs);
       simulation.shutdownChecks();
     }
-    return simulation.result();
+    return simulation.result(virtualMs);
   }
 
   /** @returns the end of the last window, the same on every shard */
