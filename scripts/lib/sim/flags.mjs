@@ -92,7 +92,7 @@ export function parseFlags(args) {
   if (values.policy !== undefined) oneOf('policy', POLICIES, values.policy);
   const changed = Object.keys(given).some((key) => !HARMLESS.has(key));
   // What is committed under the name of a scenario must be that scenario.
-  if (values.save && (values.scenario === undefined || changed || values.policy !== undefined))
+  if (values.save && (values.scenario === undefined || changed || values.policy !== undefined || given.shards !== undefined))
     throw new RangeError('--save expected a scenario without flags that change it');
   return {
     given,

@@ -14,7 +14,7 @@ function section(scenario) {
     `### ${name}`,
     '',
     `${says}. Seed ${options.seed}, ${done.length} of ${runs.length} runs, ${date}, version ${version}, ${readers(runs)}; ` +
-      `[all numbers](simulations/${name}.json). Again: \`npm run sim -- --scenario ${name}${shards(runs)} --save\`, ` +
+      `[all numbers](simulations/${name}.json). Again: \`npm run sim -- --scenario ${name} --save\`, ` +
       `${total(runs)} of one core, ${Math.max(...runs.map((run) => run.speed.rssMiB))} MiB (Node ${speed.node.slice(1)}).`,
     '',
     ...table(
@@ -71,12 +71,6 @@ function alt(file) {
 
 function readers(runs) {
   return runs.every(({ streaming }) => streaming) ? 'in-order readers' : 'plain readers';
-}
-
-/** The flag without which results would be others. */
-function shards(runs) {
-  const most = Math.max(...runs.map(({ options }) => options.shards ?? 1));
-  return most > 1 ? ` --shards ${most}` : '';
 }
 
 function total(runs) {
