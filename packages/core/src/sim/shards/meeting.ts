@@ -40,7 +40,7 @@ const FAILED = 3;
 const CONTROL_CELLS = 4;
 
 /** Turns of waiting before the thread sleeps. Windows are short, and waking costs more than most waits. */
-const TURNS = 200_000;
+const TURNS = 100_000;
 /** Cells that one shard says. */
 const SAID_CELLS = 2;
 
