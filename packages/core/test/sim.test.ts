@@ -578,6 +578,7 @@ test('every scenario has options that a simulation takes, and its small form run
     for (const run of runs) {
       const small = {
         ...run,
+        shards: 1,
         agents: 4,
         blobs: 2,
         blobsPerAgent: 2,

@@ -395,8 +395,28 @@ test('half a request does no harm', async (t) => {
   t.is((await host.ask('GET', '/health')).status, 200);
 });
 
-test('single flight cache: bounded entries, bytes and lookups; errors remembered; callers may leave', async (t) => {
+test('single flight cache: errors are remembered for a while, and counted with the words that they carry', async (t) => {
   let now = 0;
+  let loads = 0;
+  const options = { entriesMax: 1000, flightsMax: 2, ttlMs: () => 100, errorTtlMs: 5, now: () => now };
+  const cache = new SingleFlightCache<string>({ ...options, bytesMax: 20_000 });
+  const failing = (): Promise<string> => Promise.reject(new Error(`failure ${++loads}`));
+  const message = (await t.throwsAsync(cache.get('bad', failing))).message;
+  await t.throwsAsync(cache.get('bad', failing), { message });
+  now = 6;
+  t.not((await t.throwsAsync(cache.get('bad', failing))).message, message);
+
+  const page = (key: string): Promise<Error> => {
+    const detail = { body: 'x'.repeat(5000) };
+    const refused = (): Promise<string> => Promise.reject(new KrakenError('upstream-failed', 'a page', { detail }));
+    return t.throwsAsync(cache.get(key, refused));
+  };
+  for (let n = 0; n < 10; n++) await page(`page ${n}`);
+  t.true(cache.size <= 3, `${cache.size} pages of 5 kB in 20 kB`);
+});
+
+test('single flight cache: bounded entries, bytes and lookups; callers may leave', async (t) => {
+  const now = 0;
   const cache = new SingleFlightCache<string>({
     entriesMax: 3,
     bytesMax: 20,
@@ -422,12 +442,6 @@ test('single flight cache: bounded entries, bytes and lookups; errors remembered
   t.is(cache.size, 2);
   await get('huge', 'x'.repeat(30)); // not kept
   t.is(cache.size, 2);
-
-  const failing = (): Promise<string> => Promise.reject(new Error(`failure ${++loads}`));
-  const message = (await t.throwsAsync(cache.get('bad', failing))).message;
-  await t.throwsAsync(cache.get('bad', failing), { message });
-  now = 6;
-  t.not((await t.throwsAsync(cache.get('bad', failing))).message, message);
 
   const never = (signal: AbortSignal): Promise<string> =>
     new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
