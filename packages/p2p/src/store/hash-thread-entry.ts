@@ -7,8 +7,8 @@ import { DescribeJob, FollowJob } from './hash-jobs.js';
 import type { HashReply, HashRequest } from './hash-messages.js';
 import { hashPiece, LeafHashes, rootOf } from './leaf-hashes.js';
 
-/** A multiple of a leaf. Small enough to stay in a core's cache between reading and hashing. */
-const READ_BYTES = 256 * 1024;
+/** A multiple of a leaf. Small enough to stay in a core's own cache between reading and hashing: 256 KiB cost 3 % more. */
+const READ_BYTES = 128 * 1024;
 
 if (parentPort === null) throw new TypeError('a hash thread must be started as a worker thread');
 const port = parentPort;
