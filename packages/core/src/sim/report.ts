@@ -5,7 +5,6 @@
  */
 import type { Millis } from '../machine/index.js';
 import type { SwarmObservation } from '../swarm/index.js';
-import type { SimBackend } from './backend.js';
 import type { Want } from './client.js';
 import type { NetworkCounts } from './network.js';
 import type { SimOptions } from './options.js';
@@ -103,7 +102,13 @@ export type ReportedWant = Pick<Want, 'node' | 'askedAt' | 'firstByteAt' | 'piec
 };
 
 /** What the storage behind the origins counted. */
-export type BackendCounts = Pick<SimBackend, 'bytesRead' | 'bytesBetweenOrigins' | 'readsMax'>;
+export interface BackendCounts {
+  readonly bytesRead: number;
+  /** Copies that origins made from each other. */
+  readonly bytesBetweenOrigins: number;
+  /** Reads of the blob that was read most often. */
+  readonly readsMax: number;
+}
 
 /** What of a run is counted elsewhere. */
 export interface MeasuredParts {

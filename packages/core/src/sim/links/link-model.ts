@@ -68,6 +68,7 @@ export interface FarReceiver<T extends Transfer = Transfer> {
 
 /** The receiver's half of a link model, for payloads that leave on another shard. */
 export interface FarArrivals {
+  /** The first byte is here. */
   headArrived(flow: Flow, transfer: Transfer): void;
   /** The last byte is here. */
   tailArrived(flow: Flow, transfer: Transfer): void;

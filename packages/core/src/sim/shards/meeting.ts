@@ -60,6 +60,7 @@ export function createShardMemory(shards: number): ShardMemory {
 /** Nobody writes to itself. */
 const isOwn = (box: number, shards: number): boolean => Math.floor(box / shards) % shards === box % shards;
 
+/** One shard's place at the meetings. */
 export class Meeting {
   readonly #shards: number;
   readonly #shard: number;
