@@ -40,7 +40,7 @@ Named runs:
   --jobs N                                           runs at once (1)
 
 Either:
-  --shards N                                         threads that share the hosts of a run (1); what cannot be divided runs on one
+  --shards N                                         threads that share the hosts of a run (1); in a scenario, of each run that can be divided
   --seed S
   --link ${Object.keys(LINK_MODELS).join(' | ')}
   --streaming | --plain                              in-order readers, or none

@@ -8,7 +8,7 @@ import type { CloseReason, PieceVerdict } from '../swarm/index.js';
 import type { PieceContent } from './disk.js';
 import type { SimHost } from './host.js';
 import { Transfer, type Flow, type Nic } from './links/index.js';
-import type { FarEnd, FarFlow } from './shards/far-end.js';
+import type { FarEnd } from './shards/far-end.js';
 
 /** One piece on its way. */
 export class PieceTransfer extends Transfer {
@@ -66,7 +66,7 @@ export class Endpoint {
   /** The other end; unset until the other host has accepted the socket. */
   other: Endpoint | undefined;
   /** Payloads that leave from here; unset until the connection is accepted. */
-  out: PieceFlow | FarFlow | undefined;
+  out: PieceFlow | undefined;
   /** Where the other end is when another shard runs its host; `other` is unset then. */
   far: FarEnd | undefined;
   /** The link was cut: nothing arrives here any more, and nobody has noticed. */

@@ -334,11 +334,12 @@ export class Simulation implements SimView, FaultTarget {
     if (arrivals === undefined) throw new RangeError(`shards expected links that can be divided, got ${options.link}`);
     const post = new PostOffice(meeting, clock, shard, options.shards);
     const shardOf = (node: number): number => this.#shardOf(node);
-    this.network.reach(new FarNetwork({ post, clock, options, arrivals, nodes, blobs, shardOf }));
     const { latencyMs, trackerDelayMs: delayMs } = options;
-    const mail = { post, clock, latencyMs, delayMs, nodes, blobs };
-    if (shard === SERVERS_SHARD) serveTrackers(this.trackers, mail);
-    else this.#farTrackers = this.trackers.map((_, tracker) => new FarTracker(mail, tracker));
+    const mail = { post, clock, latencyMs, nodes, blobs };
+    this.network.reach(new FarNetwork({ ...mail, options, arrivals, shardOf }));
+    const trackerMail = { ...mail, delayMs };
+    if (shard === SERVERS_SHARD) serveTrackers(this.trackers, trackerMail);
+    else this.#farTrackers = this.trackers.map((_, tracker) => new FarTracker(trackerMail, tracker));
     return post;
   }
 

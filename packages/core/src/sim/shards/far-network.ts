@@ -5,7 +5,6 @@
 import { Bitfield, type MetaInfo, type PeerId } from '../../content/index.js';
 import type { Millis } from '../../machine/index.js';
 import type { Handshake, PeerMessage } from '../../wire/index.js';
-import type { VirtualClock } from '../clock.js';
 import { Endpoint, hasLayer, PieceTransfer } from '../endpoint.js';
 import type { SimHost } from '../host.js';
 import type { FarArrivals, FarReceiver } from '../links/index.js';
@@ -14,7 +13,7 @@ import { swarmSettings, type SimOptions } from '../options.js';
 import { FarFlow, type FarEnd } from './far-end.js';
 import { MAIL } from './mail.js';
 import { messageCells, messageFrom, writeMessage } from './message-cells.js';
-import type { PostOffice, ReadRecord } from './post-office.js';
+import type { MailContext, ReadRecord } from './post-office.js';
 
 /** What arrives at ends that are here; the network's part of it. */
 export interface NearNetwork {
@@ -24,20 +23,15 @@ export interface NearNetwork {
   deliver(end: Endpoint, message: PeerMessage): void;
 }
 
-export interface FarNetworkOptions {
-  readonly post: PostOffice;
-  readonly clock: VirtualClock;
+export interface FarNetworkOptions extends MailContext {
   readonly options: SimOptions;
   readonly arrivals: FarArrivals;
-  readonly nodes: readonly SimNode[];
-  readonly blobs: readonly MetaInfo[];
   /** Which shard runs a node. */
   readonly shardOf: (node: number) => number;
 }
 
 export class FarNetwork {
   readonly #options: FarNetworkOptions;
-  readonly #latencyMs: number;
   /** Ends that are here, by the number under which other shards know them. */
   readonly #ends: (Endpoint | undefined)[] = [];
   /** By shard and its number: the end here that was made for the dial of that end. */
@@ -51,7 +45,6 @@ export class FarNetwork {
 
   constructor(options: FarNetworkOptions) {
     this.#options = options;
-    this.#latencyMs = options.options.latencyMs;
     const { post } = options;
     this.#dialled = Array.from({ length: post.shards }, () => []);
     this.#receivers = Array.from({ length: post.shards }, () => []);
@@ -134,7 +127,7 @@ export class FarNetwork {
   }
 
   get #arrival(): Millis {
-    return this.#options.clock.now + this.#latencyMs;
+    return this.#options.clock.now + this.#options.latencyMs;
   }
 
   #name(end: Endpoint, shard: number, node: number, theirs: number): FarEnd {
@@ -145,7 +138,7 @@ export class FarNetwork {
   }
 
   #flow(end: Endpoint, far: FarEnd): FarFlow {
-    const { post } = this.#options;
+    const { post, latencyMs } = this.#options;
     const at = (): Millis => this.#arrival;
     const receiver: FarReceiver<PieceTransfer> = {
       head(transfer) {
@@ -166,7 +159,7 @@ export class FarNetwork {
         box.cells[start + 1] = unsentBytes;
       },
     };
-    return new FarFlow(end, this.#latencyMs, receiver);
+    return new FarFlow(end, latencyMs, receiver);
   }
 
   // Records: written here, read below.

@@ -3,7 +3,6 @@
  * storage behind them, so that whatever these share needs no record.
  */
 import type { Digest, MetaInfo } from '../../content/index.js';
-import type { VirtualClock } from '../clock.js';
 import type { SimHost } from '../host.js';
 import type { SimNode } from '../node.js';
 import {
@@ -18,20 +17,14 @@ import {
   type SimTracker,
 } from '../tracker.js';
 import { MAIL } from './mail.js';
-import type { PostOffice, ReadRecord } from './post-office.js';
+import type { MailContext, ReadRecord } from './post-office.js';
 
 /** The shard that runs trackers, origins and the backend. */
 export const SERVERS_SHARD = 0;
 
-export interface TrackerMailOptions {
-  readonly post: PostOffice;
-  readonly clock: VirtualClock;
-  /** One way, in milliseconds. */
-  readonly latencyMs: number;
+export interface TrackerMailOptions extends MailContext {
   /** What a tracker takes to answer, without the wire. */
   readonly delayMs: number;
-  readonly nodes: readonly SimNode[];
-  readonly blobs: readonly MetaInfo[];
 }
 
 /** What is known of the metainfo of a blob, as a number. */

@@ -2,10 +2,22 @@
  * Carries records between the shards of a run: opens and seals the boxes of each window, and hands what arrived to
  * whoever deals with its kind, at its virtual time. Owns the questions that wait for an answer of another shard.
  */
+import type { MetaInfo } from '../../content/index.js';
 import type { Millis } from '../../machine/index.js';
 import type { VirtualClock } from '../clock.js';
+import type { SimNode } from '../node.js';
 import { HEADER_CELLS, MAIL, Outbox } from './mail.js';
 import type { Agreed, Meeting } from './meeting.js';
+
+/** What everybody who writes and reads records needs: nodes and blobs have the same numbers on all shards. */
+export interface MailContext {
+  readonly post: PostOffice;
+  readonly clock: VirtualClock;
+  /** One way, in milliseconds. */
+  readonly latencyMs: number;
+  readonly nodes: readonly SimNode[];
+  readonly blobs: readonly MetaInfo[];
+}
 
 /** A record that has arrived: `cells` from `start` to `end` are what its kind says. Read before the next window begins. */
 export type ReadRecord = (from: number, at: Millis, cells: Float64Array, start: number, end: number) => void;
