@@ -178,6 +178,18 @@ test('tasks survive a restart with their failures and due times, and finished on
   await empty.close();
 });
 
+test('of what went wrong last the beginning is kept, however much an upstream said', async (t) => {
+  const page = 'x'.repeat(64 * 1024);
+  const queue = await TaskQueue.open(
+    options(join(await folder(t), 'q'), { execute: () => Promise.reject(new Error(page)) }),
+  );
+  await queue.add('a', { n: 1 });
+  queue.start();
+  await until(() => queue.get('a')?.failures === 1);
+  t.is(queue.get('a')?.lastError, page.slice(0, 1000));
+  await queue.close();
+});
+
 test('held tasks wait for release, removed ones never run, a full queue says so', async (t) => {
   const path = join(await folder(t), 'q');
   const ran: string[] = [];
