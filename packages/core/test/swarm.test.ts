@@ -305,36 +305,6 @@ test('ranges that are empty, there already, or beyond the end finish at once or 
   t.deepEqual([...clipped.torrent().open], [3]);
 });
 
-test('a reader gets its share of the requests in order, the rest is by policy', (t) => {
-  const asked = (readerShare: number): number[] => {
-    const s = new Scenario({ readerShare, pipelineLimit: 6 }, 640).leech([], { streaming: true });
-    return [...s.asked(s.incoming(1, 'all'))];
-  };
-  t.deepEqual(asked(1), [0, 1, 2, 3, 4, 5]);
-  t.true(asked(0).some((piece) => piece > 5));
-  const half = new Scenario({ readerShare: 0.5, pipelineLimit: 100 }, 3200).leech([], { streaming: true });
-  const inOrder = half.asked(half.incoming(1, 'all')).filter((piece) => piece < 100).length;
-  t.true(inOrder > 25 && inOrder < 80, `${inOrder} of 100 near the reader`);
-});
-
-test('the fewer holes a blob has behind its prefix, the more requests go to its reader', (t) => {
-  const inOrder = (readerShare: number, density: number): number => {
-    const have = Array.from({ length: 1000 }, (_, piece) => piece).filter((piece) => piece % 20 >= density * 20);
-    const s = new Scenario({ readerShare, pipelineLimit: 40 }, 1000).leech(have, { streaming: true });
-    return s.asked(s.incoming(1, 'all')).filter((piece) => piece < 40 / density).length;
-  };
-  t.is(inOrder(0.1, 0.25), 40);
-  const [many, some] = [inOrder(0.1, 0.8), inOrder(0.1, 0.4)];
-  t.true(many < some && some < 40, `${many}, ${some}`);
-  t.true(inOrder(0, 0.25) < 40);
-});
-
-test('a reader that moved on is served from there', (t) => {
-  const s = new Scenario({ readerShare: 1, pipelineLimit: 2 }, 100).leech([], { streaming: true });
-  s.step({ type: 'reader-moved', pull: 1, piece: 50 }).step({ type: 'reader-moved', pull: 9, piece: 3 });
-  t.deepEqual([...s.asked(s.incoming(1, 'all'))], [50, 51]);
-});
-
 // Announces.
 
 test('each torrent announces on its own clock, with jitter, clamped, again soon while it lacks peers', (t) => {

@@ -1,6 +1,6 @@
 /** Roots and piece layers on disk: made by origins, checked by downloads, believed after a restart only when they fit. */
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import {
   Bitfield,
@@ -76,6 +76,14 @@ const metainfo = createMetaInfo({ ...bare, pieceSums: [...bare.pieceSums], piece
 
 function check(torrent: TorrentFile, piece: number): Promise<ProofResult> {
   return new Promise((resolve) => torrent.proof?.check(piece, resolve));
+}
+
+/** Store a piece as it comes from a peer: checked while it passes. */
+async function passed(torrent: TorrentFile, piece: number): Promise<ProofResult | undefined> {
+  const passing = torrent.follow?.(piece);
+  await new Promise<void>((resolve) => passing?.add(pieceOf(bytes, metainfo, piece), resolve));
+  await store(torrent, bytes, piece);
+  return passing?.result();
 }
 
 /** Bytes that are not those of the piece. */
@@ -288,6 +296,25 @@ test('a root whose pieces do not make the blob is told from a mismatch without a
   await fill(rootless, bytes);
   await throwsCode(t, 'digest-mismatch', rootless.commit());
   rootless.release();
+});
+
+test('a blob whose pieces were checked as they passed is committed, unless its file got shorter', async (t) => {
+  const { store: disk, root: directory } = await openStore(t);
+  const download = async (): Promise<TorrentFile> => {
+    const torrent = await disk.create(metainfo);
+    await torrent.proof?.accept(layer);
+    for (let piece = 0; piece < 6; piece++) t.deepEqual(await passed(torrent, piece), {});
+    return torrent;
+  };
+  const shortened = await download();
+  await truncate(blobPath(directory, 'download', metainfo.digest), 4 * PIECE);
+  await throwsCode(t, 'content-truncated', shortened.commit());
+  t.false(await exists(blobPath(directory, 'download', metainfo.digest)));
+  shortened.release();
+  const torrent = await download();
+  await torrent.commit();
+  same(t, await collect(torrent.stream({})), bytes);
+  torrent.release();
 });
 
 test('doubted pieces are forgotten after a mismatch, and what replaces them is compared', async (t) => {

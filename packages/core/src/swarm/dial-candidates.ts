@@ -15,6 +15,7 @@ export class DialCandidates {
   #peers: readonly PeerInfo[] = [];
   #next = 0;
   #answers = 0;
+  #allComplete = false;
 
   get size(): number {
     return this.#peers.length;
@@ -25,6 +26,12 @@ export class DialCandidates {
     this.#peers = peers.slice(0, CANDIDATES_MAX);
     this.#next = 0;
     this.#answers++;
+    this.#allComplete = peers.every((peer) => peer.complete || peer.origin);
+  }
+
+  /** True when there was an answer and all peers of the last one had everything. */
+  get allComplete(): boolean {
+    return this.#allComplete;
   }
 
   /** Forget everything, also that there were answers. */
@@ -32,6 +39,7 @@ export class DialCandidates {
     this.#peers = [];
     this.#next = 0;
     this.#answers = 0;
+    this.#allComplete = false;
   }
 
   /**

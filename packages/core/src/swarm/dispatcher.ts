@@ -277,20 +277,32 @@ export class Dispatcher {
 
   /** The next piece to ask of the peer, or -1. */
   #pick(connection: Connection, sparing: Sparing): number {
-    const { random, config, now } = this.#context;
+    const { random, now } = this.#context;
     const endgame = this.#isEndgame();
     const spares = sparing !== 'nothing' && !endgame;
     if (spares && this.peers.hasCompleteAgent) return -1;
     const without = spares ? this.peers.partialHeld : undefined;
     const question = this.#candidates.ask(connection, without, connection.avoid, now);
     const share = spares && sparing === 'all-but-share' ? this.#sparing : undefined;
-    if (this.readers.size > 0 && random.unit() < this.readers.share(this.own.have, config.readerShare)) {
+    if (this.readers.size > 0 && random.unit() < this.#readerShare()) {
       const piece = this.readers.choose(question, this.own.have, random, share);
       if (piece >= 0) return piece;
     }
     const piece = this.#choose(question, share);
     if (piece >= 0) return piece;
     return endgame && sparing === 'nothing' ? this.#pickCopy(connection) : -1;
+  }
+
+  /**
+   * Share of the requests that goes to readers: all of it while nobody is known who could want a piece of us. Then the order is
+   * worth nothing to the swarm, a reader has the full rate, and the blob is hashed as it passes. It takes the tracker's word, too: among
+   * many who start at once, those who are first connected to complete peers only would all fetch the same pieces (simulated, 260 hosts,
+   * max-min links: median 10.76 s instead of 10.39 s).
+   */
+  #readerShare(): number {
+    const { readerShare } = this.#context.config;
+    if (readerShare > 0 && this.peers.allComplete && this.#torrent.candidates.allComplete) return 1;
+    return this.readers.share(this.own.have, readerShare);
   }
 
   /** Ask the policy; several times when only our share will do. */

@@ -48,6 +48,11 @@ export class PeerPieces {
     return this.#completeAgents > 0;
   }
 
+  /** True when all attached peers have everything. */
+  get allComplete(): boolean {
+    return this.#completePeers === this.#peers.length;
+  }
+
   /** Attached peers that have `piece`. */
   count(piece: number): number {
     return this.#completePeers + this.rarity.count(piece);

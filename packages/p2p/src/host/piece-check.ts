@@ -27,7 +27,7 @@ export function pieceCheck(file: TorrentFile, piece: number): PieceCheck {
   const { proof, metainfo } = file;
   const sum = metainfo.piecesRoot === undefined ? metainfo.pieceSums[piece] : undefined;
   if (proof?.has(piece) !== true) return { sum, passing: undefined, prove: undefined };
-  const passing = proof.follow(piece);
+  const passing = file.follow?.(piece);
   if (passing !== undefined) {
     return { sum, passing, prove: (done) => queueMicrotask(() => done(judgementOf(passing.result()))) };
   }

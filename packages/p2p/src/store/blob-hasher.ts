@@ -20,7 +20,12 @@ export class BlobHasher {
    * under way, and when no thread can be started: then the hash starts with {@link follow} at the end.
    */
   followGrown(path: string, end: number): HashFollower | undefined {
-    if (end < STEP_BYTES || this.#thread.jobCount >= FOLLOWED_MAX) return undefined;
+    return end < STEP_BYTES ? undefined : this.followAhead(path);
+  }
+
+  /** {@link followGrown} for a file of any size. */
+  followAhead(path: string): HashFollower | undefined {
+    if (this.#thread.jobCount >= FOLLOWED_MAX) return undefined;
     try {
       return this.follow(path);
     } catch {
@@ -55,6 +60,11 @@ export class HashFollower {
   /** Bytes before this offset may have been read already. */
   get sentEnd(): number {
     return this.#sentEnd;
+  }
+
+  /** Its job where `thread` runs it: bytes that pass there need not be read from the file. */
+  jobOn(thread: HashThread): number | undefined {
+    return thread === this.#thread ? this.#job : undefined;
   }
 
   /** Bytes before `end` are final. */

@@ -5,7 +5,7 @@
  *
  * Synchronous on purpose: it runs on a thread of its own.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 // By their files: a thread is there in half the time.
@@ -25,10 +25,10 @@ interface HashJob<Result> {
   turn(buffer: Uint8Array): Result | undefined;
 }
 
-/** SHA-256 of a file that grows. */
+/** SHA-256 of a file that grows; it may be ahead of what was read, and of what is said to be final, by pieces that passed and proved right. */
 export class FollowJob implements HashJob<string> {
   readonly #path: string;
-  readonly #hash = createHash('sha256');
+  #hash = createHash('sha256');
   #position = 0;
   #end = 0;
   #last = false;
@@ -44,6 +44,19 @@ export class FollowJob implements HashJob<string> {
 
   get hasWork(): boolean {
     return this.#last || this.#position < this.#end;
+  }
+
+  /** A hash of everything before `start`, to try bytes on that pass; `undefined` while it has not come to there, or is behind it. */
+  branch(start: number): Hash | undefined {
+    return start === this.#position ? this.#hash.copy() : undefined;
+  }
+
+  /** The bytes from `start` to `end` that went into `branch` are those of the blob: they need not be read. */
+  adopt(branch: Hash, start: number, end: number): void {
+    // The file may have been read meanwhile.
+    if (start !== this.#position) return;
+    this.#hash = branch;
+    this.#position = end;
   }
 
   turn(buffer: Uint8Array): string | undefined {

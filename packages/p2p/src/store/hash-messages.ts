@@ -30,6 +30,8 @@ export type HashRequest =
       readonly last: boolean;
       readonly length: number;
       readonly width: number;
+      /** With the first bytes: the `follow` of the blob, the first byte of the piece in it, and the hash that the piece must have. */
+      readonly follow?: { readonly job: number; readonly start: number; readonly expected: Uint8Array };
     }
   /** No more bytes of a piece will come. Not answered. */
   | { readonly type: 'forget'; readonly feed: number }

@@ -5,7 +5,8 @@
 import { parentPort } from 'node:worker_threads';
 import { DescribeJob, FollowJob } from './hash-jobs.js';
 import type { HashReply, HashRequest } from './hash-messages.js';
-import { hashPiece, LeafHashes, rootOf } from './leaf-hashes.js';
+import { hashPiece, rootOf } from './leaf-hashes.js';
+import { PassingPiece, type PassedBlob } from './passing-piece.js';
 
 /** A multiple of a leaf. Small enough to stay in a core's own cache between reading and hashing: 256 KiB cost 3 % more. */
 const READ_BYTES = 128 * 1024;
@@ -17,8 +18,7 @@ const jobs = new Map<number, FollowJob | DescribeJob>();
 /** Jobs with work, in order of their next turn. */
 const runnable = new Set<number>();
 let scheduled = false;
-/** Pieces that are hashed while they pass. */
-const feeds = new Map<number, LeafHashes>();
+const feeds = new Map<number, PassingPiece>();
 
 function reply(message: HashReply): void {
   port.postMessage(message);
@@ -66,17 +66,24 @@ function runTurn(id: number, job: FollowJob | DescribeJob): void {
   } else if (job.hasWork) runnable.add(id);
 }
 
-function takeBytes({ job, feed, bytes, first, last, length, width }: Extract<HashRequest, { type: 'bytes' }>): void {
-  const leaves = first ? new LeafHashes(length) : feeds.get(feed);
-  if (leaves === undefined) throw new Error('the thread that had the beginning of this piece is gone');
-  leaves.add(bytes);
+type BytesRequest = Extract<HashRequest, { type: 'bytes' }>;
+
+function takeBytes({ job, feed, bytes, first, last, length, width, follow }: BytesRequest): void {
+  const piece = first ? new PassingPiece(length, width, blobOf(follow)) : feeds.get(feed);
+  if (piece === undefined) throw new Error('the thread that had the beginning of this piece is gone');
+  piece.add(bytes);
   if (last) {
     feeds.delete(feed);
-    reply({ type: 'piece', job, hash: leaves.finish(width) });
+    reply({ type: 'piece', job, hash: piece.finish() });
   } else {
-    feeds.set(feed, leaves);
+    feeds.set(feed, piece);
     reply({ type: 'taken', job });
   }
+}
+
+function blobOf(follow: BytesRequest['follow']): PassedBlob | undefined {
+  const job = follow === undefined ? undefined : jobs.get(follow.job);
+  return follow !== undefined && job instanceof FollowJob ? { ...follow, job } : undefined;
 }
 
 port.on('message', (request: HashRequest) => {

@@ -1,9 +1,10 @@
 /**
  * The hash threads of this process, shared by all stores: one for whole blobs and one for pieces and their sums, so that
- * neither waits for the other, or one for both where two more would only share two cores. Owns how many users they have.
+ * neither waits for the other, or one for both where two more would only share two cores: that one hashes what passes in order for
+ * both at once. Owns how many users they have.
  */
 import { availableParallelism } from 'node:os';
-import { BlobHasher } from './blob-hasher.js';
+import { BlobHasher, type HashFollower } from './blob-hasher.js';
 import { HashThread } from './hash-thread.js';
 import { PieceHasher } from './piece-hasher.js';
 
@@ -33,6 +34,14 @@ export class HashThreads {
     HashThreads.#instance ??= new HashThreads(cores);
     HashThreads.#instance.#users++;
     return HashThreads.#instance;
+  }
+
+  /**
+   * Start to follow a file before its first piece passes, where the thread that hashes the piece can go on with the blob. `undefined` where
+   * each has a thread of its own: the blob is hashed from the file beside the pieces. Also as {@link BlobHasher.followGrown}.
+   */
+  followPassing(path: string): HashFollower | undefined {
+    return this.threads.size === 1 ? this.blobs.followAhead(path) : undefined;
   }
 
   /** A user less; the threads end with the last one. */

@@ -1,5 +1,6 @@
 /** CRC-32, leaf hashes and roots of pieces, on a hash thread. Owns nothing. */
 import { asKrakenError, type KrakenError } from '@kraken/core/errors';
+import type { HashFollower } from './blob-hasher.js';
 import type { Description } from './hash-jobs.js';
 import { failureOf, type HashThread } from './hash-thread.js';
 import { rootOf } from './leaf-hashes.js';
@@ -16,6 +17,15 @@ export interface PieceFeed {
   add(bytes: Uint8Array, done: (error: KrakenError | undefined, hash: Uint8Array | undefined) => void): void;
   /** No more bytes will come. Calls of `done` that are owed still come. */
   cancel(): void;
+}
+
+/** The hash of a blob, and the piece that it may go on with as it passes. */
+export interface Passing {
+  readonly blob: HashFollower;
+  /** First byte of the piece in the blob. */
+  readonly start: number;
+  /** Hash of the piece: with another one its bytes are not those of the blob. In memory of its own. */
+  readonly expected: Uint8Array;
 }
 
 export class PieceHasher {
@@ -50,8 +60,14 @@ export class PieceHasher {
   /**
    * Hash of a piece whose bytes are in memory, while they pass.
    * @param width leaves of a piece, missing ones counted
+   * @param passing the hash of the blob goes on with these bytes if it has come to their start and they prove right
    */
-  feed(length: number, width: number): PieceFeed {
+  feed(length: number, width: number, passing?: Passing): PieceFeed {
+    const job = passing?.blob.jobOn(this.#thread);
+    const follow =
+      passing === undefined || job === undefined
+        ? {}
+        : { follow: { job, start: passing.start, expected: passing.expected } };
     const feed = this.#thread.nextNumber();
     let left = length;
     let isOpen = false;
@@ -65,7 +81,7 @@ export class PieceHasher {
         isOpen = !last;
         try {
           this.#thread.ask(
-            (job) => ({ type: 'bytes', job, feed, bytes, first, last, length, width }),
+            (job) => ({ type: 'bytes', job, feed, bytes, first, last, length, width, ...(first ? follow : {}) }),
             (reply) => {
               if (reply.type === 'piece') done(undefined, reply.hash);
               else if (reply.type === 'taken') done(undefined, undefined);

@@ -10,6 +10,7 @@ import { KrakenError } from '@kraken/core/errors';
 import { ownBytes } from '../own-bytes.js';
 import { diskError } from './disk-error.js';
 import type { PooledFile } from './file-pool.js';
+import type { HashFollower } from './blob-hasher.js';
 import type { PieceLayers } from './piece-layers.js';
 import * as sidecars from './sidecars.js';
 
@@ -93,10 +94,16 @@ export class PieceProof {
     return this.#metainfo.piecesRoot !== undefined || this.#doubted.has(piece);
   }
 
-  /** Check a piece while its bytes pass; `undefined` when only {@link check} can tell. */
-  follow(piece: number): PassingPiece | undefined {
+  /**
+   * Check a piece while its bytes pass; `undefined` when only {@link check} can tell.
+   * @param blob its hash goes on with the piece where it can
+   */
+  follow(piece: number, blob?: HashFollower): PassingPiece | undefined {
     if (this.#metainfo.piecesRoot === undefined || this.#layer === undefined) return undefined;
-    const feed = this.#layers.hasher.feed(pieceLengthAt(this.#metainfo, piece), this.#width);
+    const start = piece * this.#metainfo.pieceLength;
+    const expected = this.#layer.slice(HASH_BYTES * piece, HASH_BYTES * (piece + 1));
+    const passing = blob && { blob, start, expected };
+    const feed = this.#layers.hasher.feed(pieceLengthAt(this.#metainfo, piece), this.#width, passing);
     let failure: KrakenError | undefined;
     let found: Uint8Array | undefined;
     return {

@@ -7,7 +7,7 @@
  */
 import type { Bitfield, Digest, MetaInfo } from '@kraken/core/content';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
-import type { PieceProof } from './piece-proof.js';
+import type { PassingPiece, PieceProof } from './piece-proof.js';
 
 /** Files that grow piece by piece; the store port of a node. */
 export interface PieceStore {
@@ -29,6 +29,8 @@ export interface TorrentFile {
   readonly committed: boolean;
   /** Strong checks of the pieces of a download; absent once it is committed. */
   readonly proof?: PieceProof | undefined;
+  /** Check a piece while its bytes pass, as `proof` does, and let the hash of the blob go on with it. Absent where `proof` is. */
+  follow?(piece: number): PassingPiece | undefined;
   /** The checked piece layer; `undefined` when there is no root, or it is not here. */
   layer?(): Promise<Uint8Array | undefined>;
   /**

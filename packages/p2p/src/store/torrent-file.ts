@@ -7,7 +7,7 @@
  * in memory, and does no work per piece that grows with the blob. One writer per piece at a time is the caller's duty;
  * bytes for a piece that is verified already are dropped, so that a late duplicate cannot spoil it.
  */
-import { fsync, write } from 'node:fs';
+import { fstat, fsync, write } from 'node:fs';
 import { promisify } from 'node:util';
 import { digestHex, encodePieceStatus, type Bitfield, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
@@ -19,7 +19,7 @@ import { removeDirectory } from './durable.js';
 import type { PooledFile } from './file-pool.js';
 import type { HashFollower } from './blob-hasher.js';
 import type { StateDirectory } from './layout.js';
-import type { PieceProof } from './piece-proof.js';
+import type { PassingPiece, PieceProof } from './piece-proof.js';
 import type { TorrentFile } from './piece-store.js';
 import * as sidecars from './sidecars.js';
 import type { StoreContext } from './store-context.js';
@@ -27,6 +27,7 @@ import { TorrentSource, type StreamedTorrent, type Waiter } from './torrent-stre
 
 const COMPLETE = Uint8Array.of(1);
 const sync = promisify(fsync);
+const stat = promisify(fstat);
 
 /** Files of a partial torrent. */
 export interface PartialFiles {
@@ -99,6 +100,12 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
 
   get proof(): PieceProof | undefined {
     return this.#committed ? undefined : this.#partial?.proof;
+  }
+
+  follow(piece: number): PassingPiece | undefined {
+    const { proof } = this;
+    if (piece === 0 && proof?.layer !== undefined) this.#follower ??= this.#context.hash.followPassing(this.#data.path);
+    return proof?.follow(piece, this.#follower);
   }
 
   layer(): Promise<Uint8Array | undefined> {
@@ -384,7 +391,10 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     const fd = await onDisk('flush blob data', this.#data.acquire());
     try {
       await sync(fd);
-      return undefined;
+      // Bytes that were hashed as they passed are not read again; that they are there is asked at least.
+      const { size } = await stat(fd);
+      if (size >= this.length) return undefined;
+      return new KrakenError('content-truncated', `blob data has ${size} bytes instead of ${this.length}`);
     } catch (error) {
       return diskError(error, 'flush blob data');
     } finally {

@@ -23,7 +23,7 @@ export interface SwarmPolicy {
   readonly originPipelineLimit: number;
   /** Copies of one request that may be in flight in end game. */
   readonly endgameCopiesMax: number;
-  /** Share of requests that goes to the lowest missing piece of an open reader, 0..1, at first; it rises to 1 as the holes behind the prefix get few. */
+  /** Share of requests that goes to the lowest missing piece of an open reader, 0..1, at first; it rises to 1 as the holes behind the prefix get few, and is 1 while nobody known lacks pieces. 0: never any. */
   readonly readerShare: number;
   /** An origin is not asked for a piece that a connected agent has, until it has been idle for `originIdleMs`. */
   readonly originSparing: boolean;
