@@ -1,6 +1,6 @@
 /** In what order the pieces of a torrent with in-order readers are asked for. */
 import test from 'ava';
-import { peerInfo, Scenario } from './support/swarm-scenario.js';
+import { peerInfo, Scenario, SELF } from './support/swarm-scenario.js';
 
 test('a reader gets its share of the requests in order, the rest is by policy', (t) => {
   const asked = (readerShare: number): number[] => {
@@ -47,6 +47,7 @@ function inOrder(s: Scenario, peers: Parameters<Scenario['answered']>[0] | undef
 test('all requests go to the reader while nobody is known who could want a piece of us', (t) => {
   const scenario = (readerShare = 0.1): Scenario => new Scenario({ readerShare, pipelineLimit: 40 }, 1000);
   t.is(inOrder(scenario(), [ORIGIN, SEED]), 40);
+  t.is(inOrder(scenario(), [SEED, { ...LEECH, peerId: SELF }]), 40, 'Go trackers name us, too');
   t.is(inOrder(scenario(), []), 40, 'nobody but who came to us');
   t.true(inOrder(scenario(), undefined) < 40, 'before the tracker has said so');
   t.true(inOrder(scenario(), [ORIGIN, SEED, LEECH]) < 40, 'the tracker knows one who lacks pieces');

@@ -111,6 +111,32 @@ test.serial('pieces that pass in order are not read again, whoever forges or giv
   t.is(await follower.finish(bytes.length), hexOf(bytes));
 });
 
+test.serial('of pieces that overlap the first passes, the others are read from the file', async (t) => {
+  const threads = HashThreads.shared(2);
+  t.teardown(() => threads.release());
+  const dir = await temporaryDirectory(t);
+  const bytes = randomBytes(4 * PIECE);
+  const layer = await layerOf(threads, dir, bytes);
+  // The first piece is not in the file.
+  const path = join(dir, 'others');
+  const file = await open(path, 'w');
+  await file.write(bytes, PIECE, 3 * PIECE, PIECE);
+  await file.close();
+  const follower = threads.followPassing(path);
+  if (follower === undefined) return t.fail('one thread for both, and no follower');
+  const blob = new PassingBlob(threads.pieces, follower, bytes, layer);
+
+  const first = blob.pass(0, blob.pieceAt(0));
+  const again = blob.pass(0, blob.pieceAt(0));
+  const second = blob.pass(1, blob.pieceAt(1));
+  await Promise.all([first.next(), again.next(), second.next()]);
+  t.true(await first.all());
+  t.true(await second.all(), 'begun before the first one proved right');
+  t.true(await again.all());
+  for (const n of [2, 3]) t.true(await blob.pass(n, blob.pieceAt(n)).all());
+  t.is(await follower.finish(bytes.length), hexOf(bytes));
+});
+
 test.serial('with threads of their own, the blob is hashed from the file', async (t) => {
   const threads = HashThreads.shared(4);
   t.teardown(() => threads.release());

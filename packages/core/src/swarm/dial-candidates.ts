@@ -21,15 +21,15 @@ export class DialCandidates {
     return this.#peers.length;
   }
 
-  /** An announce was answered. */
-  replace(peers: readonly PeerInfo[]): void {
+  /** An announce was answered. @param self Go trackers name us too */
+  replace(peers: readonly PeerInfo[], self: PeerId): void {
     this.#peers = peers.slice(0, CANDIDATES_MAX);
     this.#next = 0;
     this.#answers++;
-    this.#allComplete = peers.every((peer) => peer.complete || peer.origin);
+    this.#allComplete = peers.every((peer) => peer.complete || peer.origin || peer.peerId === self);
   }
 
-  /** True when there was an answer and all peers of the last one had everything. */
+  /** True when there was an answer and all others in the last one had everything. */
   get allComplete(): boolean {
     return this.#allComplete;
   }

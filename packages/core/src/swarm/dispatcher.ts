@@ -295,7 +295,7 @@ export class Dispatcher {
 
   /**
    * Share of the requests that goes to readers: all of it while nobody is known who could want a piece of us. Then the order is
-   * worth nothing to the swarm, a reader has the full rate, and the blob is hashed as it passes. It takes the tracker's word, too: among
+   * worth nothing to the swarm, a reader has the full rate, and over one connection the blob is hashed as it passes. It takes the tracker's word, too: among
    * many who start at once, those who are first connected to complete peers only would all fetch the same pieces (simulated, 260 hosts,
    * max-min links: median 10.76 s instead of 10.39 s).
    */

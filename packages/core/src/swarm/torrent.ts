@@ -196,7 +196,7 @@ export class Torrent {
   announceAnswered(peers: readonly PeerInfo[], intervalMs: number): void {
     const { announces, connections, config } = this.#context;
     if (this.state === 'leeching') {
-      this.candidates.replace(peers);
+      this.candidates.replace(peers, config.peerId);
       this.dialMore();
     }
     const short = connections.mayDial(this) && this.connections.size < config.dialsPerTorrentMax;

@@ -38,7 +38,7 @@ export class HashThreads {
 
   /**
    * Start to follow a file before its first piece passes, where the thread that hashes the piece can go on with the blob. `undefined` where
-   * each has a thread of its own: the blob is hashed from the file beside the pieces. Also as {@link BlobHasher.followGrown}.
+   * each has a thread of its own (the blob is hashed from the file beside the pieces), and where {@link BlobHasher.followGrown} says so.
    */
   followPassing(path: string): HashFollower | undefined {
     return this.threads.size === 1 ? this.blobs.followAhead(path) : undefined;

@@ -101,7 +101,8 @@ export class PieceProof {
   follow(piece: number, blob?: HashFollower): PassingPiece | undefined {
     if (this.#metainfo.piecesRoot === undefined || this.#layer === undefined) return undefined;
     const start = piece * this.#metainfo.pieceLength;
-    const expected = this.#layer.slice(HASH_BYTES * piece, HASH_BYTES * (piece + 1));
+    // Of its own: a part of the layer would take all of it along to the thread.
+    const expected = new Uint8Array(this.#layer.subarray(HASH_BYTES * piece, HASH_BYTES * (piece + 1)));
     const passing = blob && { blob, start, expected };
     const feed = this.#layers.hasher.feed(pieceLengthAt(this.#metainfo, piece), this.#width, passing);
     let failure: KrakenError | undefined;

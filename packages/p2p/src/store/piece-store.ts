@@ -29,7 +29,7 @@ export interface TorrentFile {
   readonly committed: boolean;
   /** Strong checks of the pieces of a download; absent once it is committed. */
   readonly proof?: PieceProof | undefined;
-  /** Check a piece while its bytes pass, as `proof` does, and let the hash of the blob go on with it. Absent where `proof` is. */
+  /** Check a piece while its bytes pass, as `proof` does, and let the hash of the blob go on with it. `undefined` where only `proof.check` can tell. */
   follow?(piece: number): PassingPiece | undefined;
   /** The checked piece layer; `undefined` when there is no root, or it is not here. */
   layer?(): Promise<Uint8Array | undefined>;

@@ -339,6 +339,11 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
         if (lost !== undefined) await this.#forgetLocked(lost);
         await this.#publishLocked();
       });
+    } catch (error) {
+      // The hash found a file too short; where it did not read the file, the flush does.
+      if (this.#gone === undefined && isKrakenError(error, 'content-truncated'))
+        await this.#context.locks.run(this.metainfo.digest, () => this.#forgetLocked(error));
+      throw error;
     } finally {
       this.release();
     }
