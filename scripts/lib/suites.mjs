@@ -26,6 +26,13 @@ export async function runSuites(suites) {
   return total;
 }
 
+/** What several groups of suites came to. */
+export function sum(totals) {
+  const all = { passed: 0, failed: 0, skipped: 0 };
+  for (const total of totals) for (const key of Object.keys(all)) all[key] += total[key];
+  return all;
+}
+
 /** Prints the closing line and leaves with the right code. */
 export function finish({ passed, failed, skipped }) {
   console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
