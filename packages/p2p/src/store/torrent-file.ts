@@ -326,10 +326,12 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
       const flush = this.#flush();
       // Awaited below; when the digest fails first, its error must not count as unhandled.
       flush.catch(() => undefined);
-      const hex = await this.#digestHex();
+      const hex = await this.#digestHex().catch(truncation);
       await this.#context.locks.run(digest, async () => {
         if (this.#gone !== undefined) throw this.#gone;
-        if (hex !== digestHex(digest)) {
+        // Where the hash did not read the file, the flush finds the same.
+        if (typeof hex !== 'string') await this.#forgetLocked(hex);
+        else if (hex !== digestHex(digest)) {
           const code = this.metainfo.piecesRoot === undefined ? 'digest-mismatch' : 'root-mismatch';
           const error = new KrakenError(code, `the pieces of ${digest} hash to sha256:${hex}`);
           if (doubts === undefined) await this.#forgetLocked(error);
@@ -339,11 +341,6 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
         if (lost !== undefined) await this.#forgetLocked(lost);
         await this.#publishLocked();
       });
-    } catch (error) {
-      // The hash found a file too short; where it did not read the file, the flush does.
-      if (this.#gone === undefined && isKrakenError(error, 'content-truncated'))
-        await this.#context.locks.run(this.metainfo.digest, () => this.#forgetLocked(error));
-      throw error;
     } finally {
       this.release();
     }
@@ -445,6 +442,12 @@ export class DiskTorrent implements TorrentFile, StreamedTorrent {
     }
     throw error;
   }
+}
+
+/** That a file is too short, as a result. */
+function truncation(error: unknown): KrakenError {
+  if (isKrakenError(error, 'content-truncated')) return error;
+  throw error;
 }
 
 function releasedError(): KrakenError {
