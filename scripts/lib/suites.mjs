@@ -11,22 +11,22 @@ import { root } from './ensure-built.mjs';
 
 /** @param {Suite[]} suites @returns {Promise<{passed: number, failed: number, skipped: number}>} */
 export async function runSuites(suites) {
-  const total = { passed: 0, failed: 0, skipped: 0 };
+  const results = [];
   const rows = [];
   for (const suite of suites) {
     console.log(`\n=== ${suite.name} (limit ${suite.limitSeconds} s)`);
     const started = process.hrtime.bigint();
     const result = await runSuite(suite);
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-    for (const key of ['passed', 'failed', 'skipped']) total[key] += result[key];
+    results.push(result);
     rows.push(`${result.failed === 0 ? 'ok  ' : 'FAIL'} ${suite.name.padEnd(44)} ${String(result.passed).padStart(4)} passed ${String(result.failed).padStart(3)} failed ${seconds.toFixed(1).padStart(7)} s`);
     console.log(rows.at(-1));
   }
   console.log(`\n${rows.join('\n')}\n`);
-  return total;
+  return sum(results);
 }
 
-/** What several groups of suites came to. */
+/** What several suites, or groups of them, came to. */
 export function sum(totals) {
   const all = { passed: 0, failed: 0, skipped: 0 };
   for (const total of totals) for (const key of Object.keys(all)) all[key] += total[key];

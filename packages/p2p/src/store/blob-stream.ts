@@ -6,10 +6,9 @@
  * Never yields bytes that its source does not call readable, and never a chunk that ends the blob before the
  * source is sealed. Source: the reading rules of {@link TorrentFile} and {@link OpenedBlob}.
  */
-import { read } from 'node:fs';
 import { KrakenError } from '@kraken/core/errors';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
-import { diskError } from './disk-error.js';
+import { readFully } from './descriptor-io.js';
 import { cancelledBy, Interrupt } from './interrupt.js';
 import { LARGE_BYTES, type ReadBuffers } from './read-buffers.js';
 
@@ -205,28 +204,4 @@ export class BlobStream implements AsyncIterable<Uint8Array> {
     this.#over = true;
     this.#onOver();
   }
-}
-
-/** Positional read that goes on after short reads; fewer bytes only at the end of the file. */
-export function readFully(
-  fd: number,
-  buffer: Uint8Array,
-  length: number,
-  position: number,
-  done: (error: Error | null, bytesRead: number) => void,
-): void {
-  let filled = 0;
-  const next = (): void => {
-    read(fd, buffer, filled, length - filled, position + filled, (error, bytesRead) => {
-      if (error !== null) {
-        done(diskError(error, 'read blob data'), filled);
-        return;
-      }
-      filled += bytesRead;
-      if (bytesRead === 0 || filled === length) done(null, filled);
-      else next();
-    });
-  };
-  if (length === 0) done(null, 0);
-  else next();
 }

@@ -3,22 +3,19 @@
  * jobs and the pieces under way, and one read buffer.
  */
 import { parentPort } from 'node:worker_threads';
+import { FeedHashes, type PassedBlob } from './feed-hashes.js';
 import { DescribeJob, FollowJob } from './hash-jobs.js';
 import type { HashReply, HashRequest } from './hash-messages.js';
-import { hashPiece, rootOf } from './leaf-hashes.js';
-import { PassingPiece, type PassedBlob } from './passing-piece.js';
-
-/** A multiple of a leaf. Small enough to stay in a core's own cache between reading and hashing: 256 KiB cost 3 % more. */
-const READ_BYTES = 128 * 1024;
+import { CACHED_BYTES, hashPiece, rootOf } from './leaf-hashes.js';
 
 if (parentPort === null) throw new TypeError('a hash thread must be started as a worker thread');
 const port = parentPort;
-const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+const buffer = Buffer.allocUnsafeSlow(CACHED_BYTES);
 const jobs = new Map<number, FollowJob | DescribeJob>();
 /** Jobs with work, in order of their next turn. */
 const runnable = new Set<number>();
 let scheduled = false;
-const feeds = new Map<number, PassingPiece>();
+const feeds = new Map<number, FeedHashes>();
 
 function reply(message: HashReply): void {
   port.postMessage(message);
@@ -69,7 +66,7 @@ function runTurn(id: number, job: FollowJob | DescribeJob): void {
 type BytesRequest = Extract<HashRequest, { type: 'bytes' }>;
 
 function takeBytes({ job, feed, bytes, first, last, length, width, follow }: BytesRequest): void {
-  const piece = first ? new PassingPiece(length, width, blobOf(follow)) : feeds.get(feed);
+  const piece = first ? new FeedHashes(length, width, blobOf(follow)) : feeds.get(feed);
   if (piece === undefined) throw new Error('the thread that had the beginning of this piece is gone');
   piece.add(bytes);
   if (last) {

@@ -16,6 +16,12 @@ import {
 import { readExactly } from './read-exactly.js';
 
 /**
+ * A multiple of a leaf. So many bytes stay in a core's own cache between reading and hashing, and between two hashes: reading
+ * 256 KiB cost 3 % more.
+ */
+export const CACHED_BYTES = 128 * 1024;
+
+/**
  * SHA-256 in one call, by way of a string of bytes. Measured: `crypto.hash` with a buffer as its result costs an eighth more
  * for a leaf and twice as much for a pair of hashes; an object of `createHash` more than that.
  */

@@ -7,13 +7,14 @@
  * in memory, and does no work per piece that grows with the blob. One writer per piece at a time is the caller's duty;
  * bytes for a piece that is verified already are dropped, so that a late duplicate cannot spoil it.
  */
-import { fstat, fsync, write } from 'node:fs';
+import { fstat, fsync } from 'node:fs';
 import { promisify } from 'node:util';
 import { digestHex, encodePieceStatus, type Bitfield, type MetaInfo } from '@kraken/core/content';
 import { isKrakenError, KrakenError } from '@kraken/core/errors';
 import type { ByteRange, CancelSignal } from '@kraken/core/ports';
-import { BlobStream, readFully } from './blob-stream.js';
+import { BlobStream } from './blob-stream.js';
 import type { CommittedBlobs } from './committed-blobs.js';
+import { readFully, withDescriptor, writeFully } from './descriptor-io.js';
 import { diskError, onDisk } from './disk-error.js';
 import { removeDirectory } from './durable.js';
 import type { PooledFile } from './file-pool.js';
@@ -456,50 +457,4 @@ function releasedError(): KrakenError {
 
 function committedError(): KrakenError {
   return new KrakenError('blob-exists', 'the blob is committed and cannot be written');
-}
-
-/** Run `work` with the descriptor of `file`: at once when it is open. */
-function withDescriptor(
-  file: PooledFile,
-  doing: string,
-  done: (error?: Error) => void,
-  work: (fd: number, finish: (error?: Error) => void) => void,
-): void {
-  const finish = (error?: Error): void => {
-    file.release();
-    done(error);
-  };
-  const fd = file.tryAcquire();
-  if (fd !== -1) {
-    work(fd, finish);
-    return;
-  }
-  file.acquire().then(
-    (opened) => work(opened, finish),
-    (error: unknown) => done(diskError(error, doing)),
-  );
-}
-
-/** Positional write that goes on after short writes. */
-function writeFully(
-  fd: number,
-  buffer: Uint8Array,
-  length: number,
-  position: number,
-  doing: string,
-  done: (error?: Error) => void,
-): void {
-  let written = 0;
-  const next = (): void => {
-    write(fd, buffer, written, length - written, position + written, (error, bytes) => {
-      if (error !== null) {
-        done(diskError(error, doing));
-        return;
-      }
-      written += bytes;
-      if (written >= length) done();
-      else next();
-    });
-  };
-  next();
 }

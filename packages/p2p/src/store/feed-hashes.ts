@@ -1,13 +1,10 @@
 /**
- * A piece that is hashed while its bytes pass: its leaves, and the hash of its blob if that has come to its start. Owns both
- * until the piece ends.
+ * The thread's side of a piece that is hashed while its bytes pass: its leaves, and the hash of its blob if that has come to its
+ * start. Owns both until the piece ends.
  */
 import type { Hash } from 'node:crypto';
 import type { FollowJob } from './hash-jobs.js';
-import { LeafHashes } from './leaf-hashes.js';
-
-/** A multiple of a leaf. For the second hash so many bytes are still in a core's own cache. */
-const STRIDE_BYTES = 128 * 1024;
+import { CACHED_BYTES, LeafHashes } from './leaf-hashes.js';
 
 /** The hash of the blob that a piece belongs to. */
 export interface PassedBlob {
@@ -18,7 +15,7 @@ export interface PassedBlob {
   readonly expected: Uint8Array;
 }
 
-export class PassingPiece {
+export class FeedHashes {
   readonly #length: number;
   readonly #width: number;
   readonly #leaves: LeafHashes;
@@ -35,8 +32,8 @@ export class PassingPiece {
   }
 
   add(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += STRIDE_BYTES) {
-      const some = bytes.subarray(at, at + STRIDE_BYTES);
+    for (let at = 0; at < bytes.length; at += CACHED_BYTES) {
+      const some = bytes.subarray(at, at + CACHED_BYTES);
       this.#leaves.add(some);
       this.#branch?.update(some);
     }
