@@ -11,7 +11,7 @@ export class ConnMap<Value extends { readonly conn: number }> extends Map<number
 
   override get(conn: number): Value | undefined {
     const recent = this.#recent[conn & (PLACES - 1)];
-    if (recent?.conn === conn) return recent;
+    if (recent !== undefined && recent.conn === conn) return recent;
     const found = super.get(conn);
     if (found !== undefined) this.#recent[conn & (PLACES - 1)] = found;
     return found;

@@ -13,12 +13,32 @@ import type { Torrent } from './torrent.js';
  */
 export type ConnectionPhase = 'waiting' | 'dialling' | 'active' | 'closing';
 
+/** Before any time. Not 0: a field that begins as an integer costs every object made until then a change of its shape. */
+const NEVER = -Infinity;
+
 const NOTHING: ReadonlyMap<number, number> = new Map();
 
 export class Connection {
+  // Fields lie in memory as they stand here. What every message reads comes first, then what pieces do: with thousands of
+  // connections each cache line is a miss.
+  readonly conn: number;
   phase: ConnectionPhase;
   /** Where `PeerPieces` keeps what the peer has; -1 unless it is attached. Kept by `PeerPieces`. */
   row = -1;
+  readonly torrent: Torrent;
+  /** What is asked of it, in the order of asking. Kept by `PieceRequests`. */
+  readonly asked: PieceRequest[] = [];
+  /** How fast it answers. */
+  readonly pace = new PeerPace();
+  /** It is asked for nothing more and will be closed. Kept by `Rotation`. */
+  retiring = false;
+  /** The remote is an origin; only known for our dials. */
+  readonly origin: boolean;
+  /** Pieces not to be asked of it until a time, ms. Most connections never have one. */
+  avoid: ReadonlyMap<number, number> = NOTHING;
+  readonly timer: Timer<Due>;
+  readonly peer: PeerId;
+  readonly inbound: boolean;
   /** The remote speaks our version of the protocol; else it is a Go peer, or not known yet. */
   ours = false;
   /** The remote hands piece layers out. */
@@ -28,43 +48,35 @@ export class Connection {
   /** The handshake of a peer that waits. */
   handshake: Handshake | undefined;
   /** When we dialled. */
-  dialledAt = 0;
-  activeAt = 0;
+  dialledAt = NEVER;
+  activeAt = NEVER;
   /** Last piece that came or went. */
-  progressAt = 0;
+  progressAt = NEVER;
+  /** For {@link Senders}. */
+  senderCode = 0;
   /** At least one piece went over it. */
   useful = false;
   /** Queued `send-piece`s. */
   sending = 0;
   /** Requests that expired since the last piece came. */
   expiries = 0;
-  /** It is asked for nothing more and will be closed. Kept by `Rotation`. */
-  retiring = false;
   /** Payloads that nobody asked for. */
   unsolicited = 0;
-  /** How fast it answers. */
-  readonly pace = new PeerPace();
   /** Since when nothing is asked of it. */
-  idleSince = 0;
-  /** What is asked of it, in the order of asking. Kept by `PieceRequests`. */
-  readonly asked: PieceRequest[] = [];
+  idleSince = NEVER;
   /** Pieces whose payload may still come although the request is over. Kept by `PieceRequests`. */
   late: Set<number> | undefined;
   /** Pieces from it that are being written. Kept by `PieceRequests`. */
   writing = 0;
-  /** Pieces not to be asked of it until a time, ms. Most connections never have one. */
-  avoid: ReadonlyMap<number, number> = NOTHING;
   #avoided: Map<number, number> | undefined;
 
-  constructor(
-    readonly conn: number,
-    readonly torrent: Torrent,
-    readonly peer: PeerId,
-    readonly inbound: boolean,
-    /** The remote is an origin; only known for our dials. */
-    readonly origin: boolean,
-    readonly timer: Timer<Due>,
-  ) {
+  constructor(conn: number, torrent: Torrent, peer: PeerId, inbound: boolean, origin: boolean, timer: Timer<Due>) {
+    this.conn = conn;
+    this.torrent = torrent;
+    this.peer = peer;
+    this.inbound = inbound;
+    this.origin = origin;
+    this.timer = timer;
     this.phase = inbound ? 'waiting' : 'dialling';
   }
 

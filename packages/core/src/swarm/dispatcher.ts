@@ -34,10 +34,15 @@ const IN_FLIGHT_MIN = 3;
 const SHARE_DRAWS = 16;
 
 export class Dispatcher {
-  readonly metainfo: MetaInfo;
-  readonly own: OwnPieces;
+  // What every message reads comes first, as in `Connection`.
   readonly peers: PeerPieces;
-  readonly requests = new PieceRequests();
+  readonly own: OwnPieces;
+  readonly #pieces: number;
+  #stopped = false;
+  readonly #context: SwarmContext;
+  readonly requests: PieceRequests;
+  readonly metainfo: MetaInfo;
+  readonly #torrent: Torrent;
   readonly readers = new Readers();
   /** Last time a piece was stored; the opening at first. */
   lastStoredAt: number;
@@ -47,14 +52,10 @@ export class Dispatcher {
   originsOnly = false;
   /** Who sent what, for blobs without a root. */
   readonly senders: Senders | undefined;
-  readonly #context: SwarmContext;
-  readonly #torrent: Torrent;
-  readonly #pieces: number;
   readonly #candidates: Candidates;
   readonly #sparing: OriginSparing;
   /** Least round trip of our dials so far, ms. */
   #roundTripMs = Infinity;
-  #stopped = false;
 
   /** @param senders of an earlier exchange of the same download */
   constructor(context: SwarmContext, torrent: Torrent, metainfo: MetaInfo, have: Bitfield, senders?: Senders) {
@@ -64,6 +65,7 @@ export class Dispatcher {
     this.#pieces = have.length;
     this.own = new OwnPieces(have);
     this.peers = new PeerPieces(have);
+    this.requests = new PieceRequests(have.length, this.peers);
     this.#candidates = new Candidates(this.own.open, this.peers, context.random);
     this.#sparing = new OriginSparing(context.config.peerId);
     this.lastStoredAt = context.now;

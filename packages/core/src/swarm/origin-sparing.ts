@@ -29,8 +29,15 @@ export type Sparing = 'all-but-share' | 'held' | 'nothing';
 
 export class OriginSparing {
   readonly #self: number;
-  /** By the rows of `PeerPieces`; nothing for origins. */
-  readonly #agents: (Agent | undefined)[] = [];
+  // Of each attached peer, by the rows of `PeerPieces`. Flat, as all of them are looked at for each piece.
+  /** What pieces are weighed with; {@link NO_AGENT} for origins. */
+  readonly #seeds: number[] = [];
+  /** Pieces that it has, as seen when we last got one. */
+  readonly #has: number[] = [];
+  /** Pieces that we got since it got one; beyond {@link SHARE_PIECES} it has no share. */
+  readonly #behind: number[] = [];
+  /** When it was attached or seen to have got a piece. */
+  readonly #gainedAt: number[] = [];
   /** Agents that did not answer their last request: what they say they have may never come. */
   readonly #silent = new Set<number>();
 
@@ -40,26 +47,30 @@ export class OriginSparing {
 
   /** A peer with `has` pieces got the next row. */
   attach({ peer, origin }: Connection, has: number, now: number): void {
-    this.#agents.push(origin ? undefined : { seed: seedOf(peer), has, behind: 0, gainedAt: now });
+    this.#seeds.push(origin ? NO_AGENT : seedOf(peer));
+    this.#has.push(has);
+    this.#behind.push(0);
+    this.#gainedAt.push(now);
   }
 
   /** A peer is about to lose its row. */
   detach(connection: Connection): void {
-    if (connection.row >= 0) this.#agents.splice(connection.row, 1);
+    if (connection.row >= 0)
+      for (const ofPeers of [this.#seeds, this.#has, this.#behind, this.#gainedAt]) ofPeers.splice(connection.row, 1);
     this.#silent.delete(connection.conn);
   }
 
   /** We got a piece. O(attached agents). */
   stored(now: number, config: SwarmConfig, peers: PeerPieces): void {
-    for (let row = 0; row < this.#agents.length; row++) {
-      const agent = this.#agents[row];
-      if (agent === undefined) continue;
+    for (let row = 0; row < this.#has.length; row++) {
       const has = peers.countAt(row);
-      if (has !== agent.has) {
-        agent.has = has;
-        agent.behind = 0;
-        agent.gainedAt = now;
-      } else if (agent.behind < SHARE_PIECES || now >= agent.gainedAt + config.originIdleMs) agent.behind++;
+      const behind = this.#behind[row] as number;
+      if (has !== this.#has[row]) {
+        this.#has[row] = has;
+        this.#behind[row] = 0;
+        this.#gainedAt[row] = now;
+      } else if (behind < SHARE_PIECES || now >= (this.#gainedAt[row] as number) + config.originIdleMs)
+        this.#behind[row] = behind + 1;
     }
   }
 
@@ -92,21 +103,16 @@ export class OriginSparing {
   /** True when `piece` is our share. O(attached agents). */
   isMine(piece: number): boolean {
     const mine = weigh(this.#self, piece);
-    for (const agent of this.#agents)
-      if (agent !== undefined && agent.behind <= SHARE_PIECES && weigh(agent.seed, piece) > mine) return false;
+    for (let row = 0; row < this.#seeds.length; row++) {
+      const seed = this.#seeds[row] as number;
+      if (seed !== NO_AGENT && (this.#behind[row] as number) <= SHARE_PIECES && weigh(seed, piece) > mine) return false;
+    }
     return true;
   }
 }
 
-interface Agent {
-  readonly seed: number;
-  /** Pieces that it has, as seen when we last got one. */
-  has: number;
-  /** Pieces that we got since it got one; beyond {@link SHARE_PIECES} it has no share. */
-  behind: number;
-  /** When it was attached or seen to have got a piece. */
-  gainedAt: number;
-}
+/** No seed of an agent: those have 32 bits with a sign. */
+const NO_AGENT = 2 ** 32;
 
 function seedOf(peer: PeerId): number {
   return Number.parseInt(peer.slice(0, 8), 16) ^ Number.parseInt(peer.slice(32, 40), 16);

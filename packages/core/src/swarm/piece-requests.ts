@@ -1,6 +1,7 @@
 /**
- * Requests in flight of one torrent, and who is writing which piece. Every operation costs O(requests of one connection)
- * or O(copies of one piece), both bounded by configuration. Source: spec p2p.md §5.2.
+ * Requests in flight of one torrent, and who is writing which piece. What happens to every piece costs O(requests of one
+ * connection); what happens when one piece is asked of several peers, or at the end of a blob, O(requests in flight).
+ * Source: spec p2p.md §5.2.
  *
  * What is asked of a connection lies on the connection; only this file changes it. Keeps there also the pieces whose request
  * expired or was answered by somebody else: their payload may still come and is then not unsolicited. Never decides whom to ask.
@@ -10,31 +11,47 @@ import type { Connection } from './connection.js';
 /** Remembered late pieces of one connection; older ones are forgotten. Guess: far above any pipeline. */
 const LATE_MAX = 64;
 
+/** One piece asked of one connection. */
 export interface PieceRequest {
   readonly piece: number;
-  readonly connection: Connection;
   deadlineAt: number;
+  /** Counts requests: when this one was made, or its payload began. */
+  turn: number;
+  /** The same for the piece: all copies have the turn of the first, which changes as long as it is the only one. */
+  pieceTurn: number;
 }
 
 export class PieceRequests {
-  readonly #byPiece = new Map<number, PieceRequest[]>();
+  readonly #peers: { readonly peers: readonly Connection[] };
+  /** By piece: of how many connections it is asked. */
+  readonly #copies: Uint16Array;
+  #size = 0;
+  #turns = 0;
   /** Who writes what; few at a time. */
   readonly #writers: Connection[] = [];
   readonly #written: number[] = [];
 
-  /** Pieces asked for, in the order in which they were first asked. */
-  piecesInFlight(): Iterable<number> {
-    return this.#byPiece.keys();
+  /** @param peers those who may be asked, as they are at each moment */
+  constructor(pieces: number, peers: { readonly peers: readonly Connection[] }) {
+    this.#copies = new Uint16Array(pieces);
+    this.#peers = peers;
+  }
+
+  /** Pieces asked for, in the order in which they were first asked. O(requests in flight). */
+  piecesInFlight(): number[] {
+    const first = new Map<number, number>();
+    for (const { asked } of this.#peers.peers) for (const { piece, pieceTurn } of asked) first.set(piece, pieceTurn);
+    return [...first].sort(([, a], [, b]) => a - b).map(([piece]) => piece);
   }
 
   /** Number of peers that `piece` is asked from. */
   copies(piece: number): number {
-    return this.#byPiece.get(piece)?.length ?? 0;
+    return this.#copies[piece] ?? 0;
   }
 
   /** Pieces that are asked for. */
   get size(): number {
-    return this.#byPiece.size;
+    return this.#size;
   }
 
   isAsked(connection: Connection, piece: number): boolean {
@@ -42,39 +59,36 @@ export class PieceRequests {
   }
 
   add(connection: Connection, piece: number, deadlineAt: number): void {
-    const request: PieceRequest = { piece, connection, deadlineAt };
-    const copies = this.#byPiece.get(piece);
-    if (copies === undefined) this.#byPiece.set(piece, [request]);
-    else copies.push(request);
-    connection.asked.push(request);
+    const copies = this.copies(piece);
+    const turn = ++this.#turns;
+    const pieceTurn = copies === 0 ? turn : (this.#requestsFor(piece)[0]?.request.pieceTurn ?? turn);
+    if (copies === 0) this.#size++;
+    this.#copies[piece] = copies + 1;
+    connection.asked.push({ piece, deadlineAt, turn, pieceTurn });
     connection.late?.delete(piece);
   }
 
   /** The payload has begun: the request of `connection`, or a late one, has a new deadline and counts as the newest. */
   begin(connection: Connection, piece: number, deadlineAt: number): void {
-    connection.late?.delete(piece);
     const at = place(connection.asked, piece);
     const request = connection.asked[at];
-    const copies = this.#byPiece.get(piece);
-    if (request === undefined || copies === undefined) return this.add(connection, piece, deadlineAt);
+    if (request === undefined) return this.add(connection, piece, deadlineAt);
+    connection.late?.delete(piece);
     request.deadlineAt = deadlineAt;
-    toEnd(connection.asked, at);
-    toEnd(copies, copies.indexOf(request));
-    if (copies.length > 1) return;
-    this.#byPiece.delete(piece);
-    this.#byPiece.set(piece, copies);
+    request.turn = ++this.#turns;
+    if (this.copies(piece) === 1) request.pieceTurn = request.turn;
+    take(connection.asked, at);
+    connection.asked.push(request);
   }
 
   /** The request is over. @returns false when there was none */
   settle(connection: Connection, piece: number): boolean {
     const at = place(connection.asked, piece);
-    const request = connection.asked[at];
-    if (request === undefined) return false;
-    remove(connection.asked, at);
-    const copies = this.#byPiece.get(piece);
-    if (copies === undefined) return true;
-    if (copies.length === 1) this.#byPiece.delete(piece);
-    else remove(copies, copies.indexOf(request));
+    if (at < 0) return false;
+    take(connection.asked, at);
+    const copies = this.copies(piece) - 1;
+    this.#copies[piece] = copies;
+    if (copies === 0) this.#size--;
     return true;
   }
 
@@ -88,9 +102,8 @@ export class PieceRequests {
 
   /** All requests for `piece` are pointless now. @returns the connections that were asked */
   expirePiece(piece: number): readonly Connection[] {
-    const copies = this.#byPiece.get(piece);
-    if (copies === undefined) return NOBODY;
-    const connections = copies.map((request) => request.connection);
+    if (this.copies(piece) === 0) return NOBODY;
+    const connections = this.#requestsFor(piece).map(({ connection }) => connection);
     for (const connection of connections) this.expire(connection, piece);
     return connections;
   }
@@ -115,7 +128,8 @@ export class PieceRequests {
 
   /** Who is writing `piece`. */
   writerOf(piece: number): Connection | undefined {
-    return this.#written.length === 0 ? undefined : this.#writers[this.#written.indexOf(piece)];
+    for (let at = 0; at < this.#written.length; at++) if (this.#written[at] === piece) return this.#writers[at];
+    return undefined;
   }
 
   get writers(): number {
@@ -138,9 +152,19 @@ export class PieceRequests {
     const at = this.#written.indexOf(piece);
     const connection = this.#writers[at];
     if (connection === undefined) return;
-    remove(this.#writers, at);
-    remove(this.#written, at);
+    take(this.#writers, at);
+    take(this.#written, at);
     connection.writing--;
+  }
+
+  /** Oldest first. O(requests in flight). */
+  #requestsFor(piece: number): { readonly connection: Connection; readonly request: PieceRequest }[] {
+    const found = [];
+    for (const connection of this.#peers.peers) {
+      const request = connection.asked[place(connection.asked, piece)];
+      if (request !== undefined) found.push({ connection, request });
+    }
+    return found.sort((a, b) => a.request.turn - b.request.turn);
   }
 }
 
@@ -152,11 +176,8 @@ function place(requests: readonly PieceRequest[], piece: number): number {
   return -1;
 }
 
-function remove(items: unknown[], at: number): void {
-  if (at === items.length - 1) items.pop();
-  else items.splice(at, 1);
-}
-
-function toEnd(requests: PieceRequest[], at: number): void {
-  if (at < requests.length - 1) requests.push(...requests.splice(at, 1));
+/** Take an item out of a short list, where `splice` costs more than the list. */
+function take(items: unknown[], at: number): void {
+  for (let next = at + 1; next < items.length; next++) items[next - 1] = items[next];
+  items.pop();
 }

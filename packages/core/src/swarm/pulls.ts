@@ -52,11 +52,24 @@ export class Pulls {
     request: Pick<Pull, 'id' | 'namespace' | 'digest' | 'range' | 'streaming'> & { deadlineAt: number | undefined },
   ): Pull {
     const { now, timers } = this.#context;
-    const { deadlineAt, ...wish } = request;
-    const timer = deadlineAt === undefined ? undefined : timers.create({ kind: 'pull', pull: wish.id });
+    const { id, namespace, digest, range, streaming, deadlineAt } = request;
+    const timer = deadlineAt === undefined ? undefined : timers.create({ kind: 'pull', pull: id });
     if (timer !== undefined && deadlineAt !== undefined) timers.set(timer, deadlineAt);
-    const pull: Pull = { ...wish, joinedAt: now, opened: false, wanting: false, first: 0, end: 0, reader: 0, timer };
-    this.#waiting.set(pull.id, pull);
+    const pull: Pull = {
+      id,
+      namespace,
+      digest,
+      range,
+      streaming,
+      joinedAt: now,
+      opened: false,
+      wanting: false,
+      first: 0,
+      end: 0,
+      reader: 0,
+      timer,
+    };
+    this.#waiting.set(id, pull);
     return pull;
   }
 

@@ -10,6 +10,14 @@ const ORIGIN = 1;
 const FIRST_PEER = 2;
 const CODES_MAX = 2 ** 16;
 
+/** A connection of the torrent. */
+export interface Sender {
+  readonly peer: PeerId;
+  readonly origin: boolean;
+  /** Its peer's code, 0 until it has sent something. Kept by {@link Senders}, of which a torrent has one as long as its connections live. */
+  senderCode: number;
+}
+
 export class Senders {
   readonly #codes: Uint16Array;
   readonly #peers: PeerId[] = [];
@@ -20,8 +28,8 @@ export class Senders {
   }
 
   /** @param sender absent when the connection is gone */
-  note(piece: number, sender: { readonly peer: PeerId; readonly origin: boolean } | undefined): void {
-    this.#codes[piece] = sender === undefined ? UNKNOWN : sender.origin ? ORIGIN : this.#code(sender.peer);
+  note(piece: number, sender: Sender | undefined): void {
+    this.#codes[piece] = sender === undefined ? UNKNOWN : sender.origin ? ORIGIN : this.#code(sender);
   }
 
   /** The agent that sent `piece`; `undefined` for an origin, or when it is not known. */
@@ -39,9 +47,12 @@ export class Senders {
     return suspects;
   }
 
-  #code(peer: PeerId): number {
-    const known = this.#codeOf.get(peer);
-    if (known !== undefined) return known;
+  #code(sender: Sender): number {
+    if (sender.senderCode === UNKNOWN) sender.senderCode = this.#codeOf.get(sender.peer) ?? this.#newCode(sender.peer);
+    return sender.senderCode;
+  }
+
+  #newCode(peer: PeerId): number {
     const code = FIRST_PEER + this.#peers.length;
     if (code >= CODES_MAX) return UNKNOWN;
     this.#peers.push(peer);

@@ -88,7 +88,18 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
 
   #handle(event: SwarmEvent): void {
     const { torrents, connections, fetches, announces } = this.#context;
+    // The most frequent first.
     switch (event.type) {
+      case 'message-received':
+        return this.#messageReceived(event);
+      case 'payload-started':
+        return this.#payloadStarted(event);
+      case 'piece-stored':
+      case 'piece-sent':
+      case 'piece-send-failed':
+        return this.#pieceEnded(event);
+      case 'woke':
+        return;
       case 'pull-requested':
         return this.#pullRequested(event);
       case 'pull-cancelled':
@@ -106,8 +117,6 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
         return this.#armPreemption();
       case 'shutdown-requested':
         return this.#shutDown();
-      case 'woke':
-        return;
       case 'metainfo-fetched':
         if (fetches.delete(event.digest)) torrents.get(event.digest)?.metainfoFetched(event.metainfo);
         return;
@@ -130,10 +139,6 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
         return this.#dialSucceeded(event);
       case 'dial-failed':
         return connections.dialFailed(event.conn, event.failure)?.refill();
-      case 'piece-stored':
-      case 'piece-sent':
-      case 'piece-send-failed':
-        return this.#pieceEnded(event);
       case 'blob-committed':
         return torrents.get(event.digest)?.committed();
       case 'blob-commit-failed':
@@ -144,10 +149,6 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
         return torrents.get(event.digest)?.deleted(event.failure);
       case 'handshake-received':
         return this.#handshakeReceived(event);
-      case 'message-received':
-        return this.#messageReceived(event);
-      case 'payload-started':
-        return this.#payloadStarted(event);
       case 'connection-closed':
         return connections.closed(event.conn, event.reason)?.refill();
       default:
@@ -270,7 +271,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     const { connections, torrents } = this.#context;
     const connection = connections.get(event.conn);
     if (event.type === 'piece-stored') {
-      torrents.get(event.digest)?.pieceStored(connection, event);
+      const torrent = connection?.torrent.digest === event.digest ? connection.torrent : torrents.get(event.digest);
+      torrent?.pieceStored(connection, event);
     } else if (connection !== undefined && connection.sending > 0) {
       connection.sending--;
       if (event.type === 'piece-sent') connection.torrent.pieceSent(connection, event.piece);
@@ -279,7 +281,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
 
   #active(conn: number): Connection | undefined {
     const connection = this.#context.connections.get(conn);
-    return connection?.phase === 'active' ? connection : undefined;
+    return connection !== undefined && connection.phase === 'active' ? connection : undefined;
   }
 
   // Torrents and time.

@@ -20,7 +20,7 @@ export class Timers<What> {
   #next = Infinity;
 
   create(what: What): Timer<What> {
-    return { what, at: 0, slot: -1, order: 0 };
+    return { what, at: Infinity, slot: -1, order: 0 };
   }
 
   /** Earliest time set. O(1). */
