@@ -13,6 +13,7 @@ import {
   TraceHash,
   VirtualClock,
   Transfer,
+  TransferQueue,
   type Flow,
   type LinkModel,
   type MachineFactory,
@@ -108,7 +109,7 @@ function transferTimes(
       from: nics[from]!,
       to: nics[to]!,
       latencyMs: 1,
-      queue: [] as Transfer[],
+      queue: new TransferQueue(),
       modelSlot: -1,
       closed: false,
       headArrived: () => void order.push('head'),
@@ -200,7 +201,7 @@ for (const link of Object.keys(LINK_MODELS)) {
       meanwhile: (clock, model, _nics, flows) =>
         clock.at(50, () => {
           model.abort(flows[0]!);
-          flows[0]!.queue.length = 0;
+          flows[0]!.queue.clear();
         }),
     });
     t.true(Number.isNaN(cut!));

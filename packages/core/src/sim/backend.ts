@@ -5,7 +5,7 @@
  * they came to. A copy that a crash cuts off is not repeated; the next one who is asked starts another read.
  */
 import { pieceCount, pieceLengthAt, type Digest, type MetaInfo } from '../content/index.js';
-import { Transfer, type Flow, type LinkModel, type Nic } from './links/index.js';
+import { Transfer, TransferQueue, type Flow, type LinkModel, type Nic } from './links/index.js';
 import type { SimNode } from './node.js';
 
 export interface SimBackendOptions {
@@ -82,7 +82,7 @@ export class SimBackend {
 
 /** One blob on its way to one origin. Each piece is queued behind what the card has to send by then. */
 class CopyFlow implements Flow {
-  readonly queue: Transfer[] = [];
+  readonly queue = new TransferQueue();
   readonly to: Nic;
   readonly latencyMs: number;
   modelSlot = -1;

@@ -7,7 +7,7 @@ import type { Digest, PeerId } from '../content/index.js';
 import type { CloseReason, PieceVerdict } from '../swarm/index.js';
 import type { PieceContent } from './disk.js';
 import type { SimHost } from './host.js';
-import { Transfer, type Flow, type Nic } from './links/index.js';
+import { Transfer, TransferQueue, type Flow, type Nic } from './links/index.js';
 import type { FarEnd } from './shards/far-end.js';
 
 /** One piece on its way. */
@@ -24,7 +24,7 @@ export class PieceTransfer extends Transfer {
 
 /** Payloads from one end to the other. */
 export class PieceFlow implements Flow<PieceTransfer> {
-  readonly queue: PieceTransfer[] = [];
+  readonly queue = new TransferQueue<PieceTransfer>();
   readonly from: Nic;
   readonly to: Nic;
   modelSlot = -1;
@@ -62,15 +62,16 @@ export class PieceFlow implements Flow<PieceTransfer> {
 export type EndpointState = 'dialling' | 'handshaking' | 'open' | 'closing' | 'closed';
 
 export class Endpoint {
+  // What every message reads comes first, in one cache line.
   state: EndpointState;
+  /** The link was cut: nothing arrives here any more, and nobody has noticed. */
+  broken = false;
   /** The other end; unset until the other host has accepted the socket. */
   other: Endpoint | undefined;
   /** Payloads that leave from here; unset until the connection is accepted. */
   out: PieceFlow | undefined;
   /** Where the other end is when another shard runs its host; `other` is unset then. */
   far: FarEnd | undefined;
-  /** The link was cut: nothing arrives here any more, and nobody has noticed. */
-  broken = false;
   /** Who is there, by its handshake or by our dial. */
   remote: PeerId | undefined;
   /** The payload that is being read, and whether it was permitted. */
@@ -212,7 +213,7 @@ export class Endpoint {
   #stopSending(): void {
     if (this.out === undefined) return;
     this.host.network.links.abort(this.out);
-    for (const { digest, piece } of this.out.queue.splice(0)) this.#sendFailed(digest, piece);
+    for (const { digest, piece } of this.out.queue.clear()) this.#sendFailed(digest, piece);
   }
 
   #finishClose(): void {

@@ -39,15 +39,18 @@ export interface SimHostContext {
   readonly lookupMissing: (host: SimHost, digest: Digest) => void;
   /** Sees every step before its effects are performed. */
   readonly onStep: StepObserver<SwarmEvent, SwarmEffect, SimHost>;
+  readonly onDial: () => void;
   readonly onObservation: (host: SimHost, observation: SwarmObservation) => void;
 }
 
 export class SimHost implements MachineHost<SwarmEffect> {
+  /** Number of the node, dense from 0. */
+  readonly node: number;
+  isDown = false;
   /** Sockets by connection number; also dials under way. */
   readonly endpoints = new ConnMap<Endpoint>();
   readonly nodeState: SimNode;
   readonly machine: SimMachine;
-  isDown = false;
   listener: PullListener | undefined;
   readonly #context: SimHostContext;
   readonly #loop: MachineLoop<SwarmEvent, SwarmEffect, SimHost>;
@@ -57,15 +60,11 @@ export class SimHost implements MachineHost<SwarmEffect> {
   #timerAt: Millis = Infinity;
 
   constructor(node: SimNode, machine: SimMachine, context: SimHostContext) {
+    this.node = node.number;
     this.nodeState = node;
     this.machine = machine;
     this.#context = context;
     this.#loop = new MachineLoop<SwarmEvent, SwarmEffect, SimHost>(machine, this, context.onStep);
-  }
-
-  /** Number of the node, dense from 0. */
-  get node(): number {
-    return this.nodeState.number;
   }
 
   get nic(): Nic {
@@ -130,7 +129,25 @@ export class SimHost implements MachineHost<SwarmEffect> {
   }
 
   perform(effect: SwarmEffect): void {
+    // The most frequent first.
     switch (effect.type) {
+      case 'observe':
+        this.#context.onObservation(this, effect.observation);
+        return;
+      case 'send': {
+        const end = this.endpoints.get(effect.conn);
+        if (end !== undefined) this.network.send(end, effect.message);
+        return;
+      }
+      case 'broadcast':
+        this.network.broadcast(this, effect.conns, effect.message);
+        return;
+      case 'receive-piece':
+        this.endpoints.get(effect.conn)?.permit(true);
+        return;
+      case 'send-piece':
+        this.#sendPiece(effect);
+        return;
       case 'pull-opened':
         this.listener?.pullOpened(effect.pull);
         return;
@@ -152,6 +169,7 @@ export class SimHost implements MachineHost<SwarmEffect> {
         this.#announce(effect);
         return;
       case 'dial':
+        this.#context.onDial();
         this.network.dial(this, effect.conn, effect.ip, effect.port, effect.handshake, effect.timeoutMs);
         return;
       case 'accept': {
@@ -164,20 +182,6 @@ export class SimHost implements MachineHost<SwarmEffect> {
         if (end !== undefined) this.network.close(end, effect.reason);
         return;
       }
-      case 'send': {
-        const end = this.endpoints.get(effect.conn);
-        if (end !== undefined) this.network.send(end, effect.message);
-        return;
-      }
-      case 'broadcast':
-        this.network.broadcast(this, effect.conns, effect.message);
-        return;
-      case 'send-piece':
-        this.#sendPiece(effect);
-        return;
-      case 'receive-piece':
-        this.endpoints.get(effect.conn)?.permit(true);
-        return;
       case 'discard-payload':
         this.endpoints.get(effect.conn)?.permit(false);
         return;
@@ -191,9 +195,6 @@ export class SimHost implements MachineHost<SwarmEffect> {
           this.nodeState.disk.delete(effect.digest);
           this.post({ type: 'blob-deleted', digest: effect.digest });
         });
-        return;
-      case 'observe':
-        this.#context.onObservation(this, effect.observation);
         return;
       default:
         unreachable(effect);

@@ -13,6 +13,7 @@ export {
   type LinkModelContext,
   type Nic,
   Transfer,
+  TransferQueue,
 } from './links/index.js';
 export type { NetworkCounts } from './network.js';
 export { Random } from '../random/index.js';

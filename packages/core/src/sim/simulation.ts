@@ -7,6 +7,7 @@ import type { Millis } from '../machine/index.js';
 import { Random } from '../random/index.js';
 import { SwarmMachine, type SwarmConfig, type SwarmEffect, type SwarmEvent } from '../swarm/index.js';
 import { CHECKERS, CheckFailed, type Checker, type SimView } from './checkers/index.js';
+import { StepWatch } from './checkers/step-watch.js';
 import { SimBackend } from './backend.js';
 import { SimClient, type Want } from './client.js';
 import { VirtualClock } from './clock.js';
@@ -72,10 +73,15 @@ export class Simulation implements SimView, FaultTarget {
   readonly #backend: SimBackend;
   readonly #random: Random;
   readonly #createMachine: MachineFactory;
+  /**
+   * What machines of one role have in common; made once and with all fields, or each machine's copy would have a shape of its
+   * own, and every access to it would be a search.
+   */
+  readonly #settings: Readonly<Record<SimNode['role'], SwarmConfig>>;
   readonly #trace = new TraceHash();
   readonly #counts = emptyCounts();
   readonly #checkers: readonly Checker[];
-  readonly #steppers: readonly Checker[];
+  readonly #watch: StepWatch;
   /** The program of each agent that runs, by node. */
   readonly #clients: (SimClient | undefined)[] = [];
   readonly #byAddress = new Map<string, SimNode>();
@@ -95,6 +101,11 @@ export class Simulation implements SimView, FaultTarget {
     if (options.shards > 1 !== (part !== undefined))
       throw new RangeError(`${options.shards} shards expected as many threads`);
     this.#createMachine = createMachine;
+    const peerId = '' as PeerId;
+    this.#settings = {
+      agent: { ...swarmSettings(options, 'agent'), peerId },
+      origin: { ...swarmSettings(options, 'origin'), peerId },
+    };
     this.#random = new Random(options.seed);
     // Each part draws from a generator of its own, so that a change in one does not shift the others.
     const draw = {
@@ -134,7 +145,7 @@ export class Simulation implements SimView, FaultTarget {
     this.trackers = this.#makeTrackers();
     if (part !== undefined) this.#post = this.#joinOthers(part);
     this.#checkers = this.#makeCheckers();
-    this.#steppers = this.#checkers.filter((checker) => checker.step !== undefined);
+    this.#watch = new StepWatch(this.#checkers);
     this.#hostContext = {
       clock: this.clock,
       network: this.network,
@@ -144,6 +155,9 @@ export class Simulation implements SimView, FaultTarget {
         if (host.isOrigin) this.#backend.fetch(digest, host.nodeState);
       },
       onStep: (now, event, effects, host) => this.#stepped(host, now, event, effects),
+      onDial: () => {
+        this.#counts.dials++;
+      },
       onObservation: (host, observation) => {
         count(this.#counts, observation);
         if (observation.kind === 'piece-received' && !host.isOrigin) {
@@ -250,7 +264,7 @@ export class Simulation implements SimView, FaultTarget {
     if (node.host !== undefined) return;
     const random = this.#random.split();
     if (!this.#runs(node.number)) return;
-    const config: SwarmConfig = { ...swarmSettings(this.options, node.role), peerId: node.peerId };
+    const config: SwarmConfig = { ...this.#settings[node.role], peerId: node.peerId };
     const host = new SimHost(node, this.#createMachine(config, random), this.#hostContext);
     node.host = host;
     if (node.role === 'origin') return;
@@ -346,8 +360,7 @@ export class Simulation implements SimView, FaultTarget {
   #stepped(host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]): void {
     this.#steps++;
     this.#trace.step(now, host.node, event, effects.length);
-    for (const effect of effects) if (effect.type === 'dial') this.#counts.dials++;
-    for (const checker of this.#steppers) checker.step?.(host, now, event, effects);
+    this.#watch.step(host, now, event, effects);
   }
 
   #lookAgain(): void {

@@ -17,6 +17,8 @@ export interface SimView {
 
 /** Watches a run for one rule; told of everything that happens. */
 export interface Checker {
+  /** What `step` must see: steps with one of these events or effects. Absent: every step. */
+  readonly concerns?: readonly (SwarmEvent['type'] | SwarmEffect['type'])[];
   /** One step of one machine; `effects` are about to be performed. */
   step?(host: SimHost, now: Millis, event: SwarmEvent, effects: readonly SwarmEffect[]): void;
   /** Periodic look, between steps. */

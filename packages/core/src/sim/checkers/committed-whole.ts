@@ -28,6 +28,7 @@ export const committedWhole: CheckerFactory = (violated) => {
   };
 
   return {
+    concerns: ['blob-committed', 'commit-blob', 'delete-blob', 'send-piece'],
     step(host, _now, event, effects) {
       for (const effect of effects) asks(host, effect);
       if (event.type === 'blob-committed' && !whole(host.nodeState.disk.file(event.digest)))

@@ -54,6 +54,7 @@ export const pullsAnsweredOnce: CheckerFactory = (violated) => {
   };
 
   return {
+    concerns: ['pull-requested', 'pull-opened', 'pull-finished'],
     step(host, _now, event, effects) {
       asked(host, event);
       for (const effect of effects) answered(host, effect);

@@ -11,8 +11,8 @@ const WAKES_MAX = 1000;
 export const timeMovesOn: CheckerFactory = (violated) => {
   const wakes = new Map<SimHost, { at: number; count: number }>();
   return {
-    step(host, now, event) {
-      if (event.type !== 'woke') return;
+    concerns: ['woke'],
+    step(host, now) {
       const last = wakes.get(host);
       if (last === undefined) wakes.set(host, { at: now, count: 1 });
       else if (last.at !== now) {

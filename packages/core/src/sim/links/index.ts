@@ -3,15 +3,8 @@ import type { LinkModel, LinkModelContext } from './link-model.js';
 import { MaxMinLinks } from './max-min.js';
 import { TokenBucketLinks } from './token-bucket.js';
 
-export {
-  Transfer,
-  type FarArrivals,
-  type FarReceiver,
-  type Flow,
-  type LinkModel,
-  type LinkModelContext,
-  type Nic,
-} from './link-model.js';
+export type { FarArrivals, FarReceiver, Flow, LinkModel, LinkModelContext, Nic } from './link-model.js';
+export { Transfer, TransferQueue } from './transfer.js';
 
 /** The models of the network, by name. */
 export const LINK_MODELS: Readonly<Record<string, (context: LinkModelContext) => LinkModel>> = {

@@ -4,6 +4,7 @@
  */
 import type { Random } from '../../random/index.js';
 import type { VirtualClock } from '../clock.js';
+import type { Transfer, TransferQueue } from './transfer.js';
 
 /** The network card of one host. Rates in bytes per millisecond; `Infinity` is no cap. */
 export interface Nic {
@@ -11,23 +12,6 @@ export interface Nic {
   readonly host: number;
   upRate: number;
   downRate: number;
-}
-
-/** A payload, from the moment at which it is queued. */
-export class Transfer {
-  /** Mark of the model: the connection ended before the last byte left, the rest never comes. */
-  cut = false;
-  /** Scratch of the model: the first bytes have reached the receiver. */
-  headed = false;
-  /** Scratch: when the last byte reaches the receiver; Infinity before it has left. */
-  arrivesAt = Infinity;
-  /** Scratch: until when its bytes are being read. */
-  readUntil = 0;
-
-  constructor(
-    /** In bytes. */
-    readonly length: number,
-  ) {}
 }
 
 /**
@@ -41,7 +25,7 @@ export interface Flow<T extends Transfer = Transfer> {
   /** One way, in milliseconds. */
   readonly latencyMs: number;
   /** Payloads that have not been sent. */
-  readonly queue: T[];
+  readonly queue: TransferQueue<T>;
   /** Scratch of the model; -1 when it has nothing to do with the flow. */
   modelSlot: number;
   /** The first bytes, and with them the header, reached the receiver. */

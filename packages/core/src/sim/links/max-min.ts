@@ -8,7 +8,8 @@
  * cards in flat arrays by side (2 × host: upwards, 2 × host + 1: downwards).
  */
 import { doubled } from './flat.js';
-import type { Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
+import type { Flow, LinkModel, LinkModelContext, Nic } from './link-model.js';
+import type { Transfer } from './transfer.js';
 import { SideHeap } from './side-heap.js';
 
 export class MaxMinLinks implements LinkModel {
@@ -46,7 +47,7 @@ export class MaxMinLinks implements LinkModel {
   }
 
   wake(flow: Flow): void {
-    const transfer = flow.queue[0];
+    const transfer = flow.queue.first;
     if (flow.modelSlot >= 0 || transfer === undefined) return;
     const slot = this.#take(flow, transfer);
     const up = this.#side(flow.from, 0);
@@ -155,7 +156,7 @@ export class MaxMinLinks implements LinkModel {
     const transfer = this.#transfers[slot] as Transfer;
     flow.queue.shift();
     this.#context.clock.afterConstant(flow.latencyMs, received, flow, transfer);
-    const next = flow.queue[0];
+    const next = flow.queue.first;
     if (next === undefined) this.#release(slot);
     else this.#begin(slot, next);
     flow.sent(transfer);

@@ -15,67 +15,104 @@
  * at the receiver, except for the time that its own bytes take. Control messages never wait.
  */
 import type { Millis } from '../../machine/index.js';
-import type { FarArrivals, Flow, LinkModel, LinkModelContext, Nic, Transfer } from './link-model.js';
+import type { FarArrivals, Flow, LinkModel, LinkModelContext, Nic } from './link-model.js';
+import type { Transfer } from './transfer.js';
 
-/** Both directions of one card. */
+/** Cells of one card: what {@link Card} has accessors for, one cache line. */
+const CELLS = 8;
+/** Cards whose numbers lie in one array. */
+const CARDS = 64;
+
+/** Both directions of one card. Its numbers lie side by side: in fields each of them would be an object of its own. */
 class Card {
   /** The payload that leaves, and its connection. */
   flow: Flow | undefined;
   sending: Transfer | undefined;
-  /** When it will have left; the bucket's debt and savings are the distance from now. */
-  sentUntil: Millis;
-  /** When the wire will have carried it: savings do not make a wire faster. */
-  wireUntil: Millis = 0;
   /** Distinguishes a timed end from one that was overtaken. */
   version = 0;
-  /** Connections of the payloads that wait to leave, in order; a ring. */
-  waiting: (Flow | undefined)[] = new Array<Flow | undefined>(8).fill(undefined);
-  head = 0;
-  size = 0;
-  /** When everything that has begun to arrive will have been read. */
-  readUntil: Millis;
-  /** Payloads that are being read, and their connections. In no order. */
+  /** Payloads that wait to leave, in order, threaded through them. */
+  #first: Transfer | undefined;
+  #last: Transfer | undefined;
+  /** Payloads that are being read. In no order. */
   readonly reading: Transfer[] = [];
-  readonly readingFlows: Flow[] = [];
-  /** The rates that the times above were computed with. */
-  upRate: number;
-  downRate: number;
+  readonly #numbers: Float64Array;
+  readonly #cell: number;
 
-  constructor(nic: Nic, full: Millis) {
+  /** @param numbers of {@link CARDS} cards, of which this is one */
+  constructor(nic: Nic, full: Millis, numbers: Float64Array) {
+    this.#numbers = numbers;
+    this.#cell = (nic.host % CARDS) * CELLS;
     this.sentUntil = full;
     this.readUntil = full;
     this.upRate = nic.upRate;
     this.downRate = nic.downRate;
   }
 
-  push(flow: Flow): void {
-    const { waiting, head, size } = this;
-    const { length } = waiting;
-    if (size === length) {
-      this.waiting = Array.from({ length: length * 2 }, (_, i) =>
-        i < length ? waiting[(head + i) % length] : undefined,
-      );
-      this.head = 0;
-    }
-    this.waiting[(this.head + size) & (this.waiting.length - 1)] = flow;
-    this.size++;
+  /** When the payload that leaves will have left; the bucket's debt and savings are the distance from now. */
+  get sentUntil(): Millis {
+    return this.#numbers[this.#cell] as number;
   }
 
-  shift(): Flow | undefined {
-    const { waiting, head } = this;
-    const flow = waiting[head];
-    waiting[head] = undefined;
-    this.head = (head + 1) & (waiting.length - 1);
-    this.size--;
-    return flow;
+  set sentUntil(at: Millis) {
+    this.#numbers[this.#cell] = at;
   }
 
+  /** When the wire will have carried it: savings do not make a wire faster. */
+  get wireUntil(): Millis {
+    return this.#numbers[this.#cell + 1] as number;
+  }
+
+  set wireUntil(at: Millis) {
+    this.#numbers[this.#cell + 1] = at;
+  }
+
+  /** When everything that has begun to arrive will have been read. */
+  get readUntil(): Millis {
+    return this.#numbers[this.#cell + 2] as number;
+  }
+
+  set readUntil(at: Millis) {
+    this.#numbers[this.#cell + 2] = at;
+  }
+
+  /** The rate that the times of what leaves were computed with. */
+  get upRate(): number {
+    return this.#numbers[this.#cell + 3] as number;
+  }
+
+  set upRate(rate: number) {
+    this.#numbers[this.#cell + 3] = rate;
+  }
+
+  /** The rate that the times of what arrives were computed with. */
+  get downRate(): number {
+    return this.#numbers[this.#cell + 4] as number;
+  }
+
+  set downRate(rate: number) {
+    this.#numbers[this.#cell + 4] = rate;
+  }
+
+  push(transfer: Transfer): void {
+    if (this.#last === undefined) this.#first = transfer;
+    else this.#last.nextOnCard = transfer;
+    this.#last = transfer;
+  }
+
+  shift(): Transfer | undefined {
+    const first = this.#first;
+    if (first === undefined) return undefined;
+    this.#first = first.nextOnCard;
+    if (this.#first === undefined) this.#last = undefined;
+    first.nextOnCard = undefined;
+    return first;
+  }
+
+  /** A payload is not read any more. */
   forget(index: number): void {
-    const transfer = this.reading.pop();
-    const flow = this.readingFlows.pop();
-    if (index === this.reading.length || transfer === undefined || flow === undefined) return;
-    this.reading[index] = transfer;
-    this.readingFlows[index] = flow;
+    if (index < 0) return;
+    const last = this.reading.pop();
+    if (last !== undefined && index < this.reading.length) this.reading[index] = last;
   }
 }
 
@@ -86,6 +123,8 @@ export class TokenBucketLinks implements LinkModel {
   readonly name = 'token-bucket';
   readonly #context: LinkModelContext;
   readonly #cards: (Card | undefined)[] = [];
+  /** Numbers of cards, so many in each. */
+  readonly #numbers: (Float64Array | undefined)[] = [];
 
   constructor(context: LinkModelContext) {
     this.#context = context;
@@ -105,15 +144,16 @@ export class TokenBucketLinks implements LinkModel {
 
   wake(flow: Flow): void {
     const card = this.#card(flow.from);
-    let admitted = Math.max(0, flow.modelSlot);
-    for (; admitted < flow.queue.length; admitted++) card.push(flow);
-    flow.modelSlot = admitted;
+    for (let transfer = flow.queue.unnoted; transfer !== undefined; transfer = transfer.next) {
+      transfer.flow = flow;
+      card.push(transfer);
+    }
+    flow.queue.unnoted = undefined;
     if (card.flow === undefined) this.#next(card);
   }
 
   abort(flow: Flow): void {
-    // What waits is skipped when its turn comes.
-    flow.modelSlot = -1;
+    // What waits is skipped when its turn comes: it is not in its queue any more.
     const card = this.#cards[flow.from.host];
     const transfer = card?.sending;
     if (card?.flow !== flow || transfer === undefined) return;
@@ -131,8 +171,8 @@ export class TokenBucketLinks implements LinkModel {
   deafened(flow: Flow): void {
     const card = this.#cards[flow.to.host];
     if (card === undefined) return;
-    for (let i = card.readingFlows.length - 1; i >= 0; i--)
-      if (card.readingFlows[i] === flow) this.#stopReading(card, i, Infinity);
+    for (let i = card.reading.length - 1; i >= 0; i--)
+      if (card.reading[i]?.flow === flow) this.#stopReading(card, i, Infinity);
   }
 
   rateChanged(nic: Nic): void {
@@ -147,26 +187,27 @@ export class TokenBucketLinks implements LinkModel {
     const slower = card.downRate / nic.downRate;
     card.readUntil = later(card.readUntil, slower);
     card.downRate = nic.downRate;
-    card.reading.forEach((transfer, i) =>
-      this.#moveEnd(card.readingFlows[i], transfer, later(transfer.readUntil, slower)),
-    );
+    for (const transfer of card.reading) this.#moveEnd(transfer, later(transfer.readUntil, slower));
   }
 
   #card(nic: Nic): Card {
-    return (this.#cards[nic.host] ??= new Card(nic, this.#context.clock.now - this.#context.burstMs));
+    return this.#cards[nic.host] ?? this.#newCard(nic);
+  }
+
+  #newCard(nic: Nic): Card {
+    const { clock, burstMs } = this.#context;
+    const numbers = (this.#numbers[Math.floor(nic.host / CARDS)] ??= new Float64Array(CARDS * CELLS));
+    const card = new Card(nic, clock.now - burstMs, numbers);
+    this.#cards[nic.host] = card;
+    return card;
   }
 
   /** The card is free: begin with the payload that has waited longest. */
   #next(card: Card): void {
     const { clock, burstMs, wireRate = Infinity } = this.#context;
-    while (card.size > 0) {
-      const flow = card.shift();
-      if (flow === undefined || flow.modelSlot < 0) continue;
-      const transfer = flow.queue[0];
-      if (transfer === undefined || flow.closed) {
-        flow.modelSlot = -1;
-        continue;
-      }
+    for (let transfer = card.shift(); transfer !== undefined; transfer = card.shift()) {
+      const { flow } = transfer;
+      if (flow === undefined || flow.queue.first !== transfer || flow.closed) continue;
       card.flow = flow;
       card.sending = transfer;
       card.sentUntil = Math.max(card.sentUntil, clock.now - burstMs) + transfer.length / card.upRate;
@@ -183,7 +224,6 @@ export class TokenBucketLinks implements LinkModel {
     if (card.version !== version || flow === undefined || transfer === undefined) return;
     card.flow = card.sending = undefined;
     flow.queue.shift();
-    flow.modelSlot--;
     if (flow.far === undefined) {
       transfer.arrivesAt = this.#context.clock.now + flow.latencyMs;
       if (transfer.headed) this.#scheduleReceived(flow, transfer);
@@ -202,7 +242,7 @@ export class TokenBucketLinks implements LinkModel {
       card.readUntil = Math.max(card.readUntil, clock.now - burstMs) + transfer.length / card.downRate;
       transfer.readUntil = card.readUntil;
       card.reading.push(transfer);
-      card.readingFlows.push(flow);
+      transfer.flow = flow;
       if (transfer.arrivesAt < Infinity) this.#scheduleReceived(flow, transfer);
     }
     flow.headArrived(transfer);
@@ -246,13 +286,13 @@ export class TokenBucketLinks implements LinkModel {
     card.forget(index);
     if (!(freedMs > 0)) return;
     card.readUntil -= freedMs;
-    card.reading.forEach((other, i) => {
-      if (other.readUntil > transfer.readUntil) this.#moveEnd(card.readingFlows[i], other, other.readUntil - freedMs);
-    });
+    for (const other of card.reading)
+      if (other.readUntil > transfer.readUntil) this.#moveEnd(other, other.readUntil - freedMs);
   }
 
   /** A payload is read until `until` now; a task that comes too late finds it received. */
-  #moveEnd(flow: Flow | undefined, transfer: Transfer, until: Millis): void {
+  #moveEnd(transfer: Transfer, until: Millis): void {
+    const { flow } = transfer;
     const isEarlier = until < transfer.readUntil;
     transfer.readUntil = until;
     if (isEarlier && transfer.arrivesAt < Infinity && flow !== undefined) this.#scheduleReceived(flow, transfer);
