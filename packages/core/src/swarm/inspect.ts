@@ -42,6 +42,8 @@ export interface TorrentView {
   /** Missing pieces in the order of the rarity groups, for checks of the structure. */
   readonly groups: readonly (readonly number[])[];
   readonly open: readonly number[];
+  /** Number of pieces that are asked for. */
+  readonly inFlight: number;
   /** Pieces being written, with their connection. */
   readonly writers: readonly (readonly [piece: number, conn: number])[];
   /** Peers of the last announce that may be dialled. */
@@ -126,6 +128,7 @@ function inspectTorrent(context: SwarmContext, torrent: Torrent): TorrentView {
     rarity: list(pieces, (piece) => dispatcher?.peers.count(piece) ?? 0),
     groups: list(rarity?.groups ?? 0, (g) => list(rarity?.groupSize(g) ?? 0, (i) => rarity?.pieceAt(g, i) ?? -1)),
     open: [...(dispatcher?.own.open ?? [])],
+    inFlight: dispatcher?.requests.size ?? 0,
     writers: (dispatcher?.requests.writersByPiece() ?? []).map(([piece, { conn }]) => [piece, conn] as const),
     candidates: torrent.candidates.size,
     blacklisted: context.connections.blacklist.size(digest),

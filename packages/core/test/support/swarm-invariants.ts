@@ -146,6 +146,7 @@ export class SwarmInvariants {
       const copies = connections.filter((c) => c.asked.includes(piece)).length;
       if (copies > this.#config.endgameCopiesMax + 1) throw new Error(`${copies} copies of piece ${piece}`);
     }
+    if (torrent.inFlight !== asked.size) throw new Error(`${torrent.inFlight} pieces in flight, asked ${asked.size}`);
     for (const piece of torrent.open) {
       if (haveBits.has(piece) || asked.has(piece) || writing.has(piece)) throw new Error(`piece ${piece} is not open`);
     }
