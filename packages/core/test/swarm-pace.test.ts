@@ -198,3 +198,24 @@ test('an agent that gets pieces keeps its share, and has one again when it goes 
   drawn(2, () => undefined);
   t.is(notOurs(drawn(6, () => undefined)), 0, 'only our share again');
 });
+
+test('end game asks for copies in the order in which pieces were asked, but for what is being received', (t) => {
+  const s = new Scenario({ pipelineLimit: 3, endgameThreshold: 3, endgameCopiesMax: 3 }, 3).leech();
+  const first = s.incoming(1, 'all');
+  const [a, b, c] = s.asked(first);
+  const second = s.incoming(2, 'all');
+  t.deepEqual(s.asked(second), [a, b, c]);
+  s.payload(second, a!);
+  const third = s.incoming(3, 'all');
+  t.deepEqual(s.asked(third), [b, c], 'what is being received is not asked again');
+});
+
+test('a request whose payload has begun is the newest of its peer, and is not copied', (t) => {
+  const s = new Scenario({ pipelineLimit: 3, endgameThreshold: 3, endgameCopiesMax: 2 }, 3).leech();
+  const first = s.incoming(1, 'all');
+  const [a, b, c] = s.asked(first);
+  s.payload(first, a!);
+  t.deepEqual(s.asked(first), [b, c, a]);
+  const second = s.incoming(2, 'all');
+  t.deepEqual(s.asked(second), [b, c]);
+});
