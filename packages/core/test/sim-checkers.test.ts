@@ -5,7 +5,9 @@ import {
   CheckFailed,
   failureOf,
   shrinkFailure,
+  simOptions,
   Simulation,
+  type Checker,
   type MachineFactory,
   type RunOnce,
   type SimOptions,
@@ -372,3 +374,90 @@ test('an exception is a failure, and a run that holds cannot be shrunk', (t) => 
   t.regex(failure?.says ?? '', /broken on purpose/);
   t.throws(() => shrinkFailure({ ...SMALL, agents: 2 }), { instanceOf: RangeError, message: /holds/ });
 });
+
+/** All types, each once: a new one that is missing here does not compile. */
+const EVENTS: Readonly<Record<SwarmEvent['type'], true>> = {
+  'pull-requested': true,
+  'pull-cancelled': true,
+  'reader-moved': true,
+  'seed-requested': true,
+  'remove-requested': true,
+  'blob-evicted': true,
+  reconfigured: true,
+  'shutdown-requested': true,
+  woke: true,
+  'metainfo-fetched': true,
+  'metainfo-fetch-failed': true,
+  'blob-opened': true,
+  'blob-open-failed': true,
+  'layer-fetched': true,
+  'layer-fetch-failed': true,
+  'announce-answered': true,
+  'announce-failed': true,
+  'dial-succeeded': true,
+  'dial-failed': true,
+  'piece-stored': true,
+  'piece-sent': true,
+  'piece-send-failed': true,
+  'blob-committed': true,
+  'blob-commit-failed': true,
+  'blob-deleted': true,
+  'blob-delete-failed': true,
+  'handshake-received': true,
+  'message-received': true,
+  'payload-started': true,
+  'connection-closed': true,
+};
+const EFFECTS: Readonly<Record<SwarmEffect['type'], true>> = {
+  'pull-opened': true,
+  'pull-finished': true,
+  'removal-finished': true,
+  'fetch-metainfo': true,
+  'open-blob': true,
+  'fetch-layer': true,
+  announce: true,
+  dial: true,
+  accept: true,
+  close: true,
+  send: true,
+  broadcast: true,
+  'send-piece': true,
+  'receive-piece': true,
+  'discard-payload': true,
+  'commit-blob': true,
+  'close-blob': true,
+  'delete-blob': true,
+  observe: true,
+};
+
+/** Something of which nobody may read more than the type. */
+function closed<T extends object>(type: string): T {
+  return new Proxy<T>({ type } as unknown as T, {
+    get: (_target, key) => {
+      if (key !== 'type') throw new Error(`${String(key)} of ${type} was read`);
+      return type;
+    },
+  });
+}
+
+type SteppedHost = Parameters<NonNullable<Checker['step']>>[0];
+
+for (const [name, create] of Object.entries(CHECKERS)) {
+  const violated = (says: string): never => {
+    throw new Error(says);
+  };
+  const options = simOptions({});
+  const { concerns } = create(violated, options);
+  if (concerns === undefined) continue;
+  test(`checker ${name} reads nothing of events and effects that it says do not concern it`, (t) => {
+    const checker = create(violated, options);
+    const host = closed<SteppedHost>('host');
+    const types = (all: object): string[] => Object.keys(all).filter((type) => !concerns.includes(type as 'woke'));
+    for (const event of types(EVENTS))
+      for (const effect of types(EFFECTS))
+        t.notThrows(() => checker.step?.(host, 0, closed<SwarmEvent>(event), [closed<SwarmEffect>(effect)]));
+    t.true(
+      types(EVENTS).length + types(EFFECTS).length + concerns.length === Object.keys({ ...EVENTS, ...EFFECTS }).length,
+    );
+  });
+}

@@ -1,7 +1,7 @@
-/** The queue that is threaded through the payloads of a connection, against an array. */
+/** The queue that is threaded through the payloads of a connection, against an array; and that what is aborted never leaves. */
 import test from 'ava';
 import fc from 'fast-check';
-import { Transfer, TransferQueue } from '@kraken/core/sim';
+import { LINK_MODELS, Random, Transfer, TransferQueue, VirtualClock } from '@kraken/core/sim';
 
 const drawnStep = fc.constantFrom('push', 'push', 'shift', 'note', 'clear');
 
@@ -37,3 +37,43 @@ test('a queue of payloads gives them back in order, each once, and knows which t
   );
   t.pass();
 });
+
+for (const [name, create] of Object.entries(LINK_MODELS)) {
+  test(`${name}: of a card whose connections are aborted one after the other nothing leaves any more, whoever clears the queues`, (t) => {
+    const clock = new VirtualClock();
+    const model = create({ clock, random: new Random(1), burstMs: 0, rateIntervalMs: 1 });
+    const nics = [0, 1, 2].map((host) => ({ host, upRate: 100, downRate: 100 }));
+    const happened: string[] = [];
+    const [sending, waiting] = [1, 2].map((to) => {
+      const flow = {
+        from: nics[0]!,
+        to: nics[to]!,
+        latencyMs: 1,
+        queue: new TransferQueue(),
+        modelSlot: -1,
+        closed: false,
+        headArrived: () => void happened.push(`head at ${to}`),
+        sent: () => void happened.push(`sent to ${to}`),
+        received: () => void happened.push(`received at ${to}`),
+      };
+      clock.at(0, () => {
+        flow.queue.push(new Transfer(10_000));
+        model.wake(flow);
+      });
+      return flow;
+    });
+    clock.at(50, () => {
+      happened.length = 0;
+      model.abort(waiting!);
+      model.abort(sending!);
+    });
+    while (clock.runNext(10_000));
+    t.deepEqual(happened, []);
+    // The card is free for what comes later.
+    const later = { ...sending!, queue: new TransferQueue(), modelSlot: -1 };
+    later.queue.push(new Transfer(10_000));
+    model.wake(later);
+    while (clock.runNext(20_000));
+    t.deepEqual(happened, ['head at 1', 'sent to 1', 'received at 1']);
+  });
+}

@@ -47,7 +47,7 @@ const RECENT_MAX = 4;
 export class SimDisk {
   readonly #options: SimDiskOptions;
   readonly #files = new Map<Digest, SimFile>();
-  /** What was found last, in no order: comparing a few names is cheaper than asking the map. */
+  /** The last that the map was asked for: comparing a few names is cheaper. */
   readonly #recent: SimFile[] = [];
   #capacityBytes: number;
   #hashFreeAt: Millis = 0;
@@ -97,6 +97,7 @@ export class SimDisk {
       prefix: pieces,
       hashedAt: 0,
     });
+    this.#recent.length = 0;
     this.#usedBytes += metainfo.length;
   }
 

@@ -7,6 +7,7 @@ import type { Digest, PeerId } from '../content/index.js';
 import type { CloseReason, PieceVerdict } from '../swarm/index.js';
 import type { PieceContent } from './disk.js';
 import type { SimHost } from './host.js';
+import type { Network } from './network.js';
 import { Transfer, TransferQueue, type Flow, type Nic } from './links/index.js';
 import type { FarEnd } from './shards/far-end.js';
 
@@ -28,18 +29,20 @@ export class PieceFlow implements Flow<PieceTransfer> {
   readonly from: Nic;
   readonly to: Nic;
   modelSlot = -1;
+  readonly #network: Network;
   readonly #sender: Endpoint;
   readonly #receiver: Endpoint;
 
-  constructor(
-    sender: Endpoint,
-    receiver: Endpoint,
-    readonly latencyMs: number,
-  ) {
+  constructor(sender: Endpoint, receiver: Endpoint) {
+    this.#network = sender.host.network;
     this.#sender = sender;
     this.#receiver = receiver;
     this.from = sender.host.nic;
     this.to = receiver.host.nic;
+  }
+
+  get latencyMs(): number {
+    return this.#network.latencyMs;
   }
 
   get closed(): boolean {

@@ -151,8 +151,8 @@ export class Network {
     }
     const dialler = end.other;
     if (dialler === undefined) return;
-    end.out = new PieceFlow(end, dialler, this.latencyMs);
-    dialler.out = new PieceFlow(dialler, end, this.latencyMs);
+    end.out = new PieceFlow(end, dialler);
+    dialler.out = new PieceFlow(dialler, end);
     this.clock.afterConstant(this.latencyMs, () => {
       if (dialler.state !== 'handshaking' || this.isCut(end.host.node, dialler.host.node)) return;
       this.#accepted(dialler, handshake);

@@ -8,7 +8,6 @@
 import type { Digest, PeerId, PeerInfo } from '../content/index.js';
 import { hasCapability, LAYER_CAPABILITY, type Handshake } from '../wire/index.js';
 import { Blacklist, type BlacklistKind } from './blacklist.js';
-import { ConnMap } from './conn-map.js';
 import { Connection } from './connection.js';
 import type { SwarmContext } from './context.js';
 import type { CloseReason, Failure } from './events.js';
@@ -39,7 +38,6 @@ const MEANING: Record<CloseReason, BlacklistKind | 'useful-pause' | 'nothing'> =
 export class Connections {
   readonly blacklist = new Blacklist();
   readonly #context: SwarmContext;
-  readonly #byConn = new ConnMap<Connection>();
   #nextDial = 2;
   /** Dials that have not been answered. */
   #pendingDials = 0;
@@ -49,21 +47,19 @@ export class Connections {
   }
 
   get size(): number {
-    return this.#byConn.size;
-  }
-
-  get(conn: number): Connection | undefined {
-    return this.#byConn.get(conn);
+    return this.#context.byConn.size;
   }
 
   all(): Iterable<Connection> {
-    return this.#byConn.values();
+    return this.#context.byConn.values();
   }
 
   /** True when the node or the torrent can take no more. */
   isFull(torrent: Torrent): boolean {
     const { config } = this.#context;
-    return this.#byConn.size >= config.connectionsMax || torrent.connections.size >= config.connectionsPerTorrentMax;
+    return (
+      this.#context.byConn.size >= config.connectionsMax || torrent.connections.size >= config.connectionsPerTorrentMax
+    );
   }
 
   /** True when we may open one more connection for the torrent. */
@@ -154,16 +150,16 @@ export class Connections {
 
   /** The host says that a connection is gone. @returns its torrent */
   closed(conn: number, reason: CloseReason): Torrent | undefined {
-    const connection = this.#byConn.get(conn);
+    const connection = this.#context.byConn.get(conn);
     if (connection === undefined) return undefined;
     if (connection.phase !== 'closing') this.#leave(connection, reason);
-    this.#byConn.delete(conn);
+    this.#context.byConn.delete(conn);
     return connection.torrent;
   }
 
   /** The host says that a dial failed. @returns its torrent */
   dialFailed(conn: number, failure: Failure): Torrent | undefined {
-    const connection = this.#byConn.get(conn);
+    const connection = this.#context.byConn.get(conn);
     if (connection === undefined || connection.inbound || connection.phase === 'active') return undefined;
     if (connection.phase === 'dialling') {
       this.#pendingDials--;
@@ -176,7 +172,7 @@ export class Connections {
       );
     }
     connection.phase = 'closing';
-    this.#byConn.delete(conn);
+    this.#context.byConn.delete(conn);
     return connection.torrent;
   }
 
@@ -203,7 +199,7 @@ export class Connections {
   #add(conn: number, torrent: Torrent, peer: PeerId, inbound: boolean, origin: boolean): Connection {
     const timer = this.#context.timers.create({ kind: 'connection', conn });
     const connection = new Connection(conn, torrent, peer, inbound, origin, timer);
-    this.#byConn.set(conn, connection);
+    this.#context.byConn.set(conn, connection);
     torrent.connections.set(peer, connection);
     return connection;
   }

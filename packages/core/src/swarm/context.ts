@@ -7,6 +7,8 @@ import type { PieceChoice } from '../policy/piece-choice/index.js';
 import type { Random } from '../random/index.js';
 import type { AnnounceQueue } from './announce-queue.js';
 import type { SwarmConfig } from './config.js';
+import type { ConnMap } from './conn-map.js';
+import type { Connection } from './connection.js';
 import type { Connections } from './connections.js';
 import type { Due } from './due.js';
 import type { SwarmEffect, SwarmObservation } from './events.js';
@@ -24,6 +26,8 @@ export interface SwarmContext {
   readonly random: Random;
   readonly timers: Timers<Due>;
   readonly torrents: Map<Digest, Torrent>;
+  /** All connections by number. Kept by `connections`. */
+  readonly byConn: ConnMap<Connection>;
   readonly connections: Connections;
   readonly pulls: Pulls;
   readonly announces: AnnounceQueue;

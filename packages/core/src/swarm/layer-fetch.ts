@@ -66,7 +66,7 @@ export class LayerFetch {
     this.isMissing = false;
     this.#rounds = 0;
     this.stop();
-    const from = conn === undefined ? undefined : this.#context.connections.get(conn)?.peer;
+    const from = conn === undefined ? undefined : this.#context.byConn.get(conn)?.peer;
     const { digest, dispatcher, state } = this.#torrent;
     this.#context.observe({ kind: 'layer-fetched', digest, ...(from === undefined ? {} : { from }) });
     if (dispatcher === undefined) return;
@@ -75,8 +75,8 @@ export class LayerFetch {
   }
 
   failed(conn: number | undefined, failure: Failure): void {
-    const { connections } = this.#context;
-    const connection = conn === undefined ? undefined : connections.get(conn);
+    const { byConn, connections } = this.#context;
+    const connection = conn === undefined ? undefined : byConn.get(conn);
     if (connection !== undefined && failure.code === 'layer-invalid') connections.blame(connection);
     if (!this.#settle(conn) || !this.isMissing || this.#torrent.state !== 'leeching') return;
     const next = this.#nextPeer();

@@ -5,6 +5,8 @@ import { PIECE_CHOICES, type PieceChoice, type PieceChoices } from '../policy/pi
 import type { Random } from '../random/index.js';
 import { AnnounceQueue } from './announce-queue.js';
 import type { SwarmConfig } from './config.js';
+import { ConnMap } from './conn-map.js';
+import type { Connection } from './connection.js';
 import { Connections } from './connections.js';
 import type { SwarmContext } from './context.js';
 import type { Due } from './due.js';
@@ -14,13 +16,15 @@ import { Timers } from './timers.js';
 import type { Torrent } from './torrent.js';
 
 export class MachineContext implements SwarmContext {
-  now = 0;
+  // What every step reads comes first.
+  now = -Infinity;
   out: SwarmEffect[] = [];
+  readonly byConn = new ConnMap<Connection>();
+  readonly timers = new Timers<Due>();
   config: SwarmConfig;
   choose: PieceChoice;
   readonly random: Random;
   readonly #pieceChoices: PieceChoices;
-  readonly timers = new Timers<Due>();
   readonly torrents = new Map<Digest, Torrent>();
   readonly fetches = new Set<Digest>();
   readonly connections: Connections = new Connections(this);

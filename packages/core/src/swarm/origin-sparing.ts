@@ -60,7 +60,7 @@ export class OriginSparing {
     this.#silent.delete(connection.conn);
   }
 
-  /** We got a piece. O(attached agents). */
+  /** We got a piece. O(attached peers). */
   stored(now: number, config: SwarmConfig, peers: PeerPieces): void {
     for (let row = 0; row < this.#has.length; row++) {
       const has = peers.countAt(row);
@@ -100,7 +100,7 @@ export class OriginSparing {
     return connection.idleSince + (sparing === 'held' ? config.originIdleMs : config.originIdleMs * SHARE_WAIT);
   }
 
-  /** True when `piece` is our share. O(attached agents). */
+  /** True when `piece` is our share. O(attached peers). */
   isMine(piece: number): boolean {
     const mine = weigh(this.#self, piece);
     for (let row = 0; row < this.#seeds.length; row++) {

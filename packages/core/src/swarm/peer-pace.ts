@@ -36,8 +36,12 @@ export class PeerPace {
   #earlierAt = -Infinity;
   #earlierPiece = -1;
   #fromAt = -Infinity;
+  #depth = 1;
+
   /** Pieces to keep asked so that the peer never waits for our next request. */
-  depth = 1;
+  get depth(): number {
+    return this.#depth;
+  }
 
   get roundTripMs(): number {
     return this.#roundTripMs;
@@ -77,7 +81,7 @@ export class PeerPace {
     // 1 finds out whether more comes when more is asked. Eleven processes under a limit of 20 MB/s: 10 % sooner than by
     // the time of the payload alone.
     const eachMs = Math.max(this.#transferMs, this.#intervalMs);
-    this.depth = Math.min(PIPELINE_MAX, 1 + Math.round((GAIN * this.#roundTripMs) / eachMs));
+    this.#depth = Math.min(PIPELINE_MAX, 1 + Math.round((GAIN * this.#roundTripMs) / eachMs));
   }
 
   /**

@@ -10,9 +10,8 @@ import { Bitfield } from '../content/index.js';
 import type { Connection } from './connection.js';
 import { Rarity } from './rarity.js';
 
-/** Where the bits start in a row; before them are their number and the number of the connection. */
-const CONN = 1;
-const BITS = 2;
+/** Where the bits start in a row; before them is their number. */
+const BITS = 1;
 /** Rows that there is room for at first; it doubles. */
 const ROWS_AT_FIRST = 4;
 
@@ -27,6 +26,8 @@ export class PeerPieces {
   /** Words of 32 pieces. */
   readonly #words: number;
   readonly #peers: Connection[] = [];
+  /** Their numbers, side by side. */
+  readonly #conns: number[] = [];
   #completePeers = 0;
   #completeAgents = 0;
 
@@ -92,7 +93,7 @@ export class PeerPieces {
     const conns: number[] = [];
     for (let row = 0; row < this.#peers.length; row++) {
       if (row === except?.row || this.#hasBit(row * this.#stride, piece)) continue;
-      conns.push(this.#rows[row * this.#stride + CONN] as number);
+      conns.push(this.#conns[row] as number);
     }
     return conns;
   }
@@ -103,8 +104,8 @@ export class PeerPieces {
     if (at === this.#rows.length) this.#grow();
     peer.row = this.#peers.length;
     this.#peers.push(peer);
+    this.#conns.push(peer.conn);
     this.#rows[at] = bits.count;
-    this.#rows[at + CONN] = peer.conn;
     this.#rows.set(bits.words, at + BITS);
     if (bits.isComplete) this.#countComplete(peer.origin, 1);
     else eachPiece(bits.words, (piece) => this.#gain(piece));
@@ -118,6 +119,7 @@ export class PeerPieces {
     else this.#loseAll(peer);
     this.#rows.copyWithin(row * this.#stride, (row + 1) * this.#stride, this.#peers.length * this.#stride);
     this.#peers.splice(row, 1);
+    this.#conns.splice(row, 1);
     for (let next = row; next < this.#peers.length; next++) (this.#peers[next] as Connection).row = next;
     peer.row = -1;
   }

@@ -1,6 +1,6 @@
 /**
  * Requests in flight of one torrent, and who is writing which piece. What happens to every piece costs O(requests of one
- * connection); what happens when one piece is asked of several peers, or at the end of a blob, O(requests in flight).
+ * connection); what happens when one piece is asked of several peers, or at the end of a blob, O(peers + requests in flight).
  * Source: spec p2p.md §5.2.
  *
  * What is asked of a connection lies on the connection; only this file changes it. Keeps there also the pieces whose request
@@ -37,7 +37,7 @@ export class PieceRequests {
     this.#peers = peers;
   }
 
-  /** Pieces asked for, in the order in which they were first asked. O(requests in flight). */
+  /** Pieces asked for, in the order in which they were first asked. O(peers + requests in flight). */
   piecesInFlight(): number[] {
     const first = new Map<number, number>();
     for (const { asked } of this.#peers.peers) for (const { piece, pieceTurn } of asked) first.set(piece, pieceTurn);
@@ -71,8 +71,8 @@ export class PieceRequests {
   /** The payload has begun: the request of `connection`, or a late one, has a new deadline and counts as the newest. */
   begin(connection: Connection, piece: number, deadlineAt: number): void {
     const at = place(connection.asked, piece);
-    const request = connection.asked[at];
-    if (request === undefined) return this.add(connection, piece, deadlineAt);
+    if (at < 0) return this.add(connection, piece, deadlineAt);
+    const request = connection.asked[at] as PieceRequest;
     connection.late?.delete(piece);
     request.deadlineAt = deadlineAt;
     request.turn = ++this.#turns;
@@ -157,12 +157,12 @@ export class PieceRequests {
     connection.writing--;
   }
 
-  /** Oldest first. O(requests in flight). */
+  /** Oldest first. O(peers + requests in flight). */
   #requestsFor(piece: number): { readonly connection: Connection; readonly request: PieceRequest }[] {
     const found = [];
     for (const connection of this.#peers.peers) {
-      const request = connection.asked[place(connection.asked, piece)];
-      if (request !== undefined) found.push({ connection, request });
+      const at = place(connection.asked, piece);
+      if (at >= 0) found.push({ connection, request: connection.asked[at] as PieceRequest });
     }
     return found.sort((a, b) => a.request.turn - b.request.turn);
   }

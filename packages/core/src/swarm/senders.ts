@@ -14,7 +14,7 @@ const CODES_MAX = 2 ** 16;
 export interface Sender {
   readonly peer: PeerId;
   readonly origin: boolean;
-  /** Its peer's code, 0 until it has sent something. Kept by {@link Senders}, of which a torrent has one as long as its connections live. */
+  /** Its peer's code, 0 until it has sent something. Kept by {@link Senders}: a torrent that begins again gets new ones, and new connections. */
   senderCode: number;
 }
 

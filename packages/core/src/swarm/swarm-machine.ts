@@ -222,13 +222,13 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
   // Connections.
 
   #dialSucceeded({ conn, handshake }: EventOf<'dial-succeeded'>): void {
-    const connection = this.#context.connections.get(conn);
+    const connection = this.#context.byConn.get(conn);
     if (connection?.phase === 'dialling') connection.torrent.dialled(connection, handshake);
   }
 
   #handshakeReceived({ conn, handshake }: EventOf<'handshake-received'>): void {
-    const { connections, torrents } = this.#context;
-    if (connections.get(conn) !== undefined) return;
+    const { byConn, connections, torrents } = this.#context;
+    if (byConn.get(conn) !== undefined) return;
     const known = torrents.get(handshake.digest);
     const refusal = this.#refusal(handshake, known);
     if (refusal !== undefined) return connections.refuse(conn, handshake.digest, handshake.peerId, refusal);
@@ -268,8 +268,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
   }
 
   #pieceEnded(event: PieceEvent): void {
-    const { connections, torrents } = this.#context;
-    const connection = connections.get(event.conn);
+    const { byConn, torrents } = this.#context;
+    const connection = byConn.get(event.conn);
     if (event.type === 'piece-stored') {
       const torrent = connection?.torrent.digest === event.digest ? connection.torrent : torrents.get(event.digest);
       torrent?.pieceStored(connection, event);
@@ -280,7 +280,7 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
   }
 
   #active(conn: number): Connection | undefined {
-    const connection = this.#context.connections.get(conn);
+    const connection = this.#context.byConn.get(conn);
     return connection !== undefined && connection.phase === 'active' ? connection : undefined;
   }
 

@@ -1,6 +1,6 @@
 /**
  * What a checker is: it watches a simulation from outside and reports what must never be. It sees each
- * step of each machine, everything at intervals, and the end. It keeps its own books and changes nothing.
+ * step of each machine that concerns it, everything at intervals, and the end. It keeps its own books and changes nothing.
  */
 import type { Millis } from '../../machine/index.js';
 import type { SwarmEffect, SwarmEvent } from '../../swarm/index.js';

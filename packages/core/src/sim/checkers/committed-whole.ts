@@ -15,15 +15,13 @@ export const committedWhole: CheckerFactory = (violated) => {
     file !== undefined && file.have.isComplete && file.forged.size === 0;
 
   const asks = (host: SimHost, effect: SwarmEffect): void => {
-    const { disk } = host.nodeState;
-    if (effect.type === 'commit-blob' && disk.file(effect.digest)?.have.isComplete !== true)
+    if (effect.type !== 'commit-blob' && effect.type !== 'delete-blob' && effect.type !== 'send-piece') return;
+    const file = host.nodeState.disk.file(effect.digest);
+    if (effect.type === 'commit-blob' && file?.have.isComplete !== true)
       violated('commit of a blob that lacks pieces', host);
     // Workloads remove nothing.
-    if (effect.type === 'delete-blob' && disk.file(effect.digest)?.committed === true)
-      violated('deletes a committed blob', host);
-    if (effect.type !== 'send-piece') return;
-    const file = disk.file(effect.digest);
-    if (file?.committed === true && file.forged.has(effect.piece))
+    if (effect.type === 'delete-blob' && file?.committed === true) violated('deletes a committed blob', host);
+    if (effect.type === 'send-piece' && file?.committed === true && file.forged.has(effect.piece))
       violated(`serves the forged piece ${effect.piece} of a committed blob`, host);
   };
 

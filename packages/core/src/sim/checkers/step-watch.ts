@@ -9,8 +9,9 @@ import type { Checker } from './checker.js';
 
 export class StepWatch {
   readonly #steppers: readonly Checker[];
-  /** By type of an event or effect, and of none in particular: whom it concerns, a bit for each checker. */
+  /** By type of an event or effect: whom it concerns, a bit for each checker. */
   readonly #concerned = new Map<SwarmEvent['type'] | SwarmEffect['type'], number>();
+  /** Those who see every step. */
   readonly #always: number;
 
   /** @throws RangeError for more checkers than there are bits */

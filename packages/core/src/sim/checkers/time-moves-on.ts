@@ -12,7 +12,8 @@ export const timeMovesOn: CheckerFactory = (violated) => {
   const wakes = new Map<SimHost, { at: number; count: number }>();
   return {
     concerns: ['woke'],
-    step(host, now) {
+    step(host, now, event) {
+      if (event.type !== 'woke') return;
       const last = wakes.get(host);
       if (last === undefined) wakes.set(host, { at: now, count: 1 });
       else if (last.at !== now) {

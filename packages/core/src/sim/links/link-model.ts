@@ -26,7 +26,7 @@ export interface Flow<T extends Transfer = Transfer> {
   readonly latencyMs: number;
   /** Payloads that have not been sent. */
   readonly queue: TransferQueue<T>;
-  /** Scratch of the model; -1 when it has nothing to do with the flow. */
+  /** Scratch of the model; -1 when it has nothing to do with the flow. Only `max-min` uses it. */
   modelSlot: number;
   /** The first bytes, and with them the header, reached the receiver. */
   headArrived(transfer: T): void;
@@ -65,7 +65,7 @@ export interface LinkModel {
   readonly name: string;
   /** `flow.queue` has grown. */
   wake(flow: Flow): void;
-  /** Nothing more is sent: the first transfer is cut off, the others never begin. The host then empties `flow.queue`. */
+  /** Nothing more is sent: the first transfer is cut off, the others never begin, whether the host empties `flow.queue` or not. */
   abort(flow: Flow): void;
   /** The receiver, whose {@link Flow.closed} holds from now on, does not read any more. */
   deafened(flow: Flow): void;

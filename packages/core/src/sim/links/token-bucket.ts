@@ -153,7 +153,8 @@ export class TokenBucketLinks implements LinkModel {
   }
 
   abort(flow: Flow): void {
-    // What waits is skipped when its turn comes: it is not in its queue any more.
+    // What waits on the card is nobody's from now on, also where the queue stays as it is, and is skipped when its turn comes.
+    for (let transfer = flow.queue.first; transfer !== undefined; transfer = transfer.next) transfer.flow = undefined;
     const card = this.#cards[flow.from.host];
     const transfer = card?.sending;
     if (card?.flow !== flow || transfer === undefined) return;
@@ -207,7 +208,7 @@ export class TokenBucketLinks implements LinkModel {
     const { clock, burstMs, wireRate = Infinity } = this.#context;
     for (let transfer = card.shift(); transfer !== undefined; transfer = card.shift()) {
       const { flow } = transfer;
-      if (flow === undefined || flow.queue.first !== transfer || flow.closed) continue;
+      if (flow === undefined || flow.closed) continue;
       card.flow = flow;
       card.sending = transfer;
       card.sentUntil = Math.max(card.sentUntil, clock.now - burstMs) + transfer.length / card.upRate;

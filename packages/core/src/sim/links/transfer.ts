@@ -31,30 +31,39 @@ export class Transfer {
 
 /** Payloads of one connection that have not been sent, first in, first out. */
 export class TransferQueue<T extends Transfer = Transfer> {
-  first: T | undefined;
   /** Scratch of the model: the first that it has not taken note of. */
   unnoted: T | undefined;
-  length = 0;
+  #first: T | undefined;
   #last: T | undefined;
+  #length = 0;
+
+  get first(): T | undefined {
+    return this.#first;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
 
   /** Put a payload at the end. */
   push(transfer: T): void {
-    if (this.#last === undefined) this.first = transfer;
+    if (this.#last === undefined) this.#first = transfer;
     else this.#last.next = transfer;
     this.#last = transfer;
     this.unnoted ??= transfer;
-    this.length++;
+    this.#length++;
   }
 
   /** Take the first off. */
   shift(): void {
-    const { first } = this;
+    const first = this.#first;
     if (first === undefined) return;
-    if (this.unnoted === first) this.unnoted = first.next as T | undefined;
-    this.first = first.next as T | undefined;
-    if (this.first === undefined) this.#last = undefined;
+    const next = first.next as T | undefined;
+    if (this.unnoted === first) this.unnoted = next;
+    this.#first = next;
+    if (next === undefined) this.#last = undefined;
     first.next = undefined;
-    this.length--;
+    this.#length--;
   }
 
   /** Take all off. @returns them, in order */

@@ -22,9 +22,8 @@ export class FarFlow extends PieceFlow {
 
   constructor(
     end: Endpoint,
-    latencyMs: number,
     readonly far: FarReceiver<PieceTransfer>,
   ) {
-    super(end, end, latencyMs);
+    super(end, end);
   }
 }

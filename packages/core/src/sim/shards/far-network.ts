@@ -138,7 +138,7 @@ export class FarNetwork {
   }
 
   #flow(end: Endpoint, far: FarEnd): FarFlow {
-    const { post, latencyMs } = this.#options;
+    const { post } = this.#options;
     const at = (): Millis => this.#arrival;
     const receiver: FarReceiver<PieceTransfer> = {
       head(transfer) {
@@ -159,7 +159,7 @@ export class FarNetwork {
         box.cells[start + 1] = unsentBytes;
       },
     };
-    return new FarFlow(end, latencyMs, receiver);
+    return new FarFlow(end, receiver);
   }
 
   // Records: written here, read below.
