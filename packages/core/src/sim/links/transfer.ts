@@ -37,10 +37,12 @@ export class TransferQueue<T extends Transfer = Transfer> {
   #last: T | undefined;
   #length = 0;
 
+  /** What leaves next, or is leaving. */
   get first(): T | undefined {
     return this.#first;
   }
 
+  /** Payloads in it. */
   get length(): number {
     return this.#length;
   }
