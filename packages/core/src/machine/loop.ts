@@ -22,7 +22,8 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
   /** Events that came while a step was under way; absent when there are none, as nearly always. */
   #inbox: Event[] | undefined;
   #running = false;
-  #wakeAt: Millis | undefined;
+  /** What the host was told last; Infinity: nothing is due. A number always, so that the look after each event costs nothing. */
+  #wakeAt: Millis = Infinity;
   /** Number of `step` calls so far. */
   steps = 0;
 
@@ -53,10 +54,10 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
       this.#inbox = undefined;
       this.#running = false;
     }
-    const at = this.#machine.nextWakeup();
+    const at = this.#machine.nextWakeup() ?? Infinity;
     if (at !== this.#wakeAt) {
       this.#wakeAt = at;
-      this.#host.wakeAt(at);
+      this.#host.wakeAt(at === Infinity ? undefined : at);
     }
   }
 
@@ -89,6 +90,6 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
 
   /** The host calls this right before it posts the wake event, so that the next wish is passed on even if it is the same. */
   woke(): void {
-    this.#wakeAt = undefined;
+    this.#wakeAt = NaN;
   }
 }
