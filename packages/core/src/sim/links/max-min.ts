@@ -9,8 +9,8 @@
  */
 import { doubled } from './flat.js';
 import type { Flow, LinkModel, LinkModelContext, Nic } from './link-model.js';
-import type { Transfer } from './transfer.js';
 import { SideHeap } from './side-heap.js';
+import type { Transfer } from './transfer.js';
 
 export class MaxMinLinks implements LinkModel {
   readonly name = 'max-min';
@@ -22,7 +22,8 @@ export class MaxMinLinks implements LinkModel {
   #ups = new Int32Array(64);
   #downs = new Int32Array(64);
   #rates = new Float64Array(64);
-  /** Bytes of the transfer that have left by `#since`. */
+  /** Bytes of the transfer, and how many have left by `#since`. */
+  #lengths = new Float64Array(64);
   #left = new Float64Array(64);
   #since = new Float64Array(64);
   /** Distinguishes a timed end from one that a new rate has overtaken. */
@@ -102,6 +103,7 @@ export class MaxMinLinks implements LinkModel {
       this.#ups = doubled(this.#ups);
       this.#downs = doubled(this.#downs);
       this.#rates = doubled(this.#rates);
+      this.#lengths = doubled(this.#lengths);
       this.#left = doubled(this.#left);
       this.#since = doubled(this.#since);
       this.#versions = doubled(this.#versions);
@@ -135,17 +137,18 @@ export class MaxMinLinks implements LinkModel {
     const flow = this.#flows[slot] as Flow;
     const { clock } = this.#context;
     this.#transfers[slot] = transfer;
+    this.#lengths[slot] = transfer.length;
     this.#left[slot] = 0;
     this.#since[slot] = clock.now;
     clock.afterConstant(flow.latencyMs, headArrived, flow, transfer);
-    this.#scheduleEnd(slot, transfer);
+    this.#scheduleEnd(slot);
   }
 
-  #scheduleEnd(slot: number, transfer: Transfer): void {
+  #scheduleEnd(slot: number): void {
     const version = (this.#versions[slot] as number) + 1;
     this.#versions[slot] = version;
     const { clock, rateIntervalMs } = this.#context;
-    const inMs = (transfer.length - (this.#left[slot] as number)) / (this.#rates[slot] as number);
+    const inMs = ((this.#lengths[slot] as number) - (this.#left[slot] as number)) / (this.#rates[slot] as number);
     // Whatever ends later is looked at again by the next computation.
     if (inMs <= rateIntervalMs) clock.after(inMs, this.#ended, slot, version);
   }
@@ -183,20 +186,17 @@ export class MaxMinLinks implements LinkModel {
       this.#file();
       this.#fill();
     }
-    for (let slot = 0; slot < this.#transfers.length; slot++) {
-      const transfer = this.#transfers[slot];
-      if (transfer !== undefined) this.#scheduleEnd(slot, transfer);
-    }
+    for (let slot = 0; slot < this.#transfers.length; slot++)
+      if (this.#transfers[slot] !== undefined) this.#scheduleEnd(slot);
   }
 
   /** Note what has left so far. */
   #account(): void {
     const { now } = this.#context.clock;
     for (let slot = 0; slot < this.#transfers.length; slot++) {
-      const transfer = this.#transfers[slot];
-      if (transfer === undefined) continue;
+      if (this.#transfers[slot] === undefined) continue;
       const gone = (now - (this.#since[slot] as number)) * (this.#rates[slot] as number);
-      this.#left[slot] = Math.min(transfer.length, (this.#left[slot] as number) + gone);
+      this.#left[slot] = Math.min(this.#lengths[slot] as number, (this.#left[slot] as number) + gone);
       this.#since[slot] = now;
     }
   }
