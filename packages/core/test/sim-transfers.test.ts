@@ -39,7 +39,7 @@ test('a queue of payloads gives them back in order, each once, and knows which t
 });
 
 for (const [name, create] of Object.entries(LINK_MODELS)) {
-  test(`${name}: of a card whose connections are aborted one after the other nothing leaves any more, whoever clears the queues`, (t) => {
+  test(`${name}: a payload whose connection was aborted while it waited does not leave when the card becomes free`, (t) => {
     const clock = new VirtualClock();
     const model = create({ clock, random: new Random(1), burstMs: 0, rateIntervalMs: 1 });
     const nics = [0, 1, 2].map((host) => ({ host, upRate: 100, downRate: 100 }));

@@ -199,23 +199,34 @@ test('an agent that gets pieces keeps its share, and has one again when it goes 
   t.is(notOurs(drawn(6, () => undefined)), 0, 'only our share again');
 });
 
-test('end game asks for copies in the order in which pieces were asked, but for what is being received', (t) => {
-  const s = new Scenario({ pipelineLimit: 3, endgameThreshold: 3, endgameCopiesMax: 3 }, 3).leech();
-  const first = s.incoming(1, 'all');
+test('end game asks for copies in the order in which pieces were asked, whomever they were asked of', (t) => {
+  const s = new Scenario({ pipelineLimit: 3, endgameThreshold: 4, endgameCopiesMax: 2 }, 4).leech();
+  // Attached first and asked last.
+  const last = s.incoming(1, []);
+  const first = s.incoming(2, [0, 1, 2]);
   const [a, b, c] = s.asked(first);
-  const second = s.incoming(2, 'all');
-  t.deepEqual(s.asked(second), [a, b, c]);
-  s.payload(second, a!);
-  const third = s.incoming(3, 'all');
-  t.deepEqual(s.asked(third), [b, c], 'what is being received is not asked again');
+  s.announces(last, 3);
+  t.deepEqual(s.asked(last), [3]);
+  s.payload(first, b!);
+  t.deepEqual(s.asked(first), [a, c, b], 'a request whose payload has begun is the newest of its peer');
+  t.deepEqual(s.asked(s.incoming(3, 'all')), [a, c, 3], 'what is being received is not copied');
 });
 
-test('a request whose payload has begun is the newest of its peer, and is not copied', (t) => {
-  const s = new Scenario({ pipelineLimit: 3, endgameThreshold: 3, endgameCopiesMax: 2 }, 3).leech();
-  const first = s.incoming(1, 'all');
-  const [a, b, c] = s.asked(first);
-  s.payload(first, a!);
-  t.deepEqual(s.asked(first), [b, c, a]);
-  const second = s.incoming(2, 'all');
-  t.deepEqual(s.asked(second), [b, c]);
+test('peers whose copies have become pointless are asked for more in the order in which they were asked', (t) => {
+  const s = new Scenario({ pipelineLimit: 1, endgameThreshold: 4, endgameCopiesMax: 3 }, 2).leech();
+  const second = s.incoming(1, []);
+  const first = s.incoming(2, [0]);
+  s.announces(second, 0);
+  const third = s.incoming(3, [0]);
+  t.deepEqual(
+    [first, second, third].map((conn) => s.asked(conn)),
+    [[0], [0], [0]],
+  );
+  s.announces(second, 1);
+  s.announces(first, 1);
+  s.delivers(third, 0);
+  const asked = s.effects.flatMap((effect) =>
+    effect.type === 'send' && effect.message.type === 'piece-request' ? [effect.conn] : [],
+  );
+  t.deepEqual(asked, [first, second]);
 });

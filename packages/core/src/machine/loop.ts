@@ -22,7 +22,7 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
   /** Events that came while a step was under way; absent when there are none, as nearly always. */
   #inbox: Event[] | undefined;
   #running = false;
-  /** What the host was told last; Infinity: nothing is due. A number always, so that the look after each event costs nothing. */
+  /** What the host was told last; Infinity: nothing, or it has woken us. Always a number, so that the look after each event is cheap. */
   #wakeAt: Millis = Infinity;
   /** Number of `step` calls so far. */
   steps = 0;
@@ -90,6 +90,6 @@ export class MachineLoop<Event, Effect, Host extends MachineHost<Effect> = Machi
 
   /** The host calls this right before it posts the wake event, so that the next wish is passed on even if it is the same. */
   woke(): void {
-    this.#wakeAt = NaN;
+    this.#wakeAt = Infinity;
   }
 }

@@ -2,8 +2,8 @@
  * Exchanges the pieces of one open torrent with its attached peers: decides what to ask of whom, permits payloads,
  * serves requests (Kraken: dispatch). Source: spec p2p.md §5.
  *
- * Never dials, never answers pulls, never commits: the torrent does. Work per event is O(attached peers) at most; in end game O(requests in flight), for each
- * piece that is asked.
+ * Never dials, never answers pulls, never commits: the torrent does. Work per event is O(attached peers) at most; in end
+ * game, for each piece that is asked, as much as sorting the requests in flight.
  */
 import { pieceLengthAt, type Bitfield, type MetaInfo } from '../content/index.js';
 import type { PeerMessage } from '../wire/index.js';

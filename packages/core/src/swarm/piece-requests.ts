@@ -15,10 +15,10 @@ const LATE_MAX = 64;
 export interface PieceRequest {
   readonly piece: number;
   deadlineAt: number;
-  /** Counts requests: when this one was made, or its payload began. */
-  turn: number;
-  /** The same for the piece: all copies have the turn of the first, which changes as long as it is the only one. */
-  pieceTurn: number;
+  /** Counts requests, this one and those before it. */
+  readonly turn: number;
+  /** The turn in which its piece was first asked for; all copies of a piece have the same. */
+  readonly pieceTurn: number;
 }
 
 export class PieceRequests {
@@ -68,15 +68,13 @@ export class PieceRequests {
     connection.late?.delete(piece);
   }
 
-  /** The payload has begun: the request of `connection`, or a late one, has a new deadline and counts as the newest. */
+  /** The payload has begun: the request of `connection`, or a late one, has a new deadline and is the newest of its peer. */
   begin(connection: Connection, piece: number, deadlineAt: number): void {
     const at = place(connection.asked, piece);
     if (at < 0) return this.add(connection, piece, deadlineAt);
     const request = connection.asked[at] as PieceRequest;
     connection.late?.delete(piece);
     request.deadlineAt = deadlineAt;
-    request.turn = ++this.#turns;
-    if (this.copies(piece) === 1) request.pieceTurn = request.turn;
     take(connection.asked, at);
     connection.asked.push(request);
   }

@@ -14,7 +14,10 @@ const CODES_MAX = 2 ** 16;
 export interface Sender {
   readonly peer: PeerId;
   readonly origin: boolean;
-  /** Its peer's code, 0 until it has sent something. Kept by {@link Senders}: a torrent that begins again gets new ones, and new connections. */
+  /**
+   * Its peer's code, 0 until it has sent something. Kept by {@link Senders}: a torrent that begins again gets new ones, and new
+   * connections.
+   */
   senderCode: number;
 }
 

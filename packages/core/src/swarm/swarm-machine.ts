@@ -271,7 +271,8 @@ export class SwarmMachine implements Machine<SwarmEvent, SwarmEffect> {
     const { byConn, torrents } = this.#context;
     const connection = byConn.get(event.conn);
     if (event.type === 'piece-stored') {
-      const torrent = connection?.torrent.digest === event.digest ? connection.torrent : torrents.get(event.digest);
+      const isOf = connection !== undefined && connection.torrent.digest === event.digest;
+      const torrent = isOf ? connection.torrent : torrents.get(event.digest);
       torrent?.pieceStored(connection, event);
     } else if (connection !== undefined && connection.sending > 0) {
       connection.sending--;

@@ -65,7 +65,10 @@ export interface LinkModel {
   readonly name: string;
   /** `flow.queue` has grown. */
   wake(flow: Flow): void;
-  /** Nothing more is sent: the first transfer is cut off, the others never begin, whether the host empties `flow.queue` or not. */
+  /**
+   * Nothing more is sent: the first transfer is cut off, the others never begin, also while they stay in `flow.queue`. The flow is
+   * not woken again.
+   */
   abort(flow: Flow): void;
   /** The receiver, whose {@link Flow.closed} holds from now on, does not read any more. */
   deafened(flow: Flow): void;
