@@ -65,7 +65,6 @@ export class PieceFlow implements Flow<PieceTransfer> {
 export type EndpointState = 'dialling' | 'handshaking' | 'open' | 'closing' | 'closed';
 
 export class Endpoint {
-  // What every message reads comes first, in one cache line.
   state: EndpointState;
   /** The link was cut: nothing arrives here any more, and nobody has noticed. */
   broken = false;

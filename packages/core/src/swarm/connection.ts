@@ -19,8 +19,6 @@ const NEVER = -Infinity;
 const NOTHING: ReadonlyMap<number, number> = new Map();
 
 export class Connection {
-  // Fields lie in memory as they stand here. What every message reads comes first, then what pieces do: with thousands of
-  // connections each cache line is a miss.
   readonly conn: number;
   phase: ConnectionPhase;
   /** Where `PeerPieces` keeps what the peer has; -1 unless it is attached. Kept by `PeerPieces`. */

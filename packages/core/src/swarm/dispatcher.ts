@@ -35,7 +35,6 @@ const IN_FLIGHT_MIN = 3;
 const SHARE_DRAWS = 16;
 
 export class Dispatcher {
-  // What every message reads comes first, as in `Connection`.
   readonly peers: PeerPieces;
   readonly own: OwnPieces;
   readonly #pieces: number;

@@ -16,7 +16,6 @@ import { Timers } from './timers.js';
 import type { Torrent } from './torrent.js';
 
 export class MachineContext implements SwarmContext {
-  // What every step reads comes first.
   now = -Infinity;
   out: SwarmEffect[] = [];
   readonly byConn = new ConnMap<Connection>();

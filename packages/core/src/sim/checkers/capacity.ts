@@ -123,10 +123,7 @@ export const capacity: CheckerFactory = (violated, options) => {
 
   return {
     // Most steps neither begin nor end a connection.
-    concerns: [
-      ...(['announce-answered', 'dial-failed', 'connection-closed', 'dial-succeeded'] as const),
-      ...(['close', 'dial', 'accept'] as const),
-    ],
+    concerns: ['announce-answered', 'dial-failed', 'connection-closed', 'dial-succeeded', 'close', 'dial', 'accept'],
     step(host, _now, event, effects) {
       if (event.type === 'announce-answered') for (const peer of event.peers) if (peer.origin) origins.add(peer.peerId);
       if (event.type === 'dial-failed' || event.type === 'connection-closed') ended(booksOf(host), event.conn);
